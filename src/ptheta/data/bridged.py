@@ -1,0 +1,202 @@
+"""Models on the reals, joined to data by a bridge: what comes out offers what remains true.
+
+An exact density across an exact bridge is an exact density. Across dequantisation it is a lower
+bound, and so answers to ``elbo``. A bound stays a bound, an energy stays unnormalised.
+"""
+
+__all__ = [
+    "Bridged",
+    "BridgedBound",
+    "BridgedDensity",
+    "BridgedEnergy",
+    "BridgedFlow",
+    "BridgedFlowBound",
+    "BridgedLatentBound",
+    "BridgedSampler",
+    "bridged",
+]
+
+import math
+from typing import Generic, Protocol, TypeVar, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.data.bridges import Bridge
+from ptheta.protocols import (
+    SupportsDecode,
+    SupportsElbo,
+    SupportsEncode,
+    SupportsInitialize,
+    SupportsLogProb,
+    SupportsSample,
+    SupportsUnnormalizedLogProb,
+)
+from ptheta.spaces import Space
+
+
+@runtime_checkable
+class _Density(SupportsSample, SupportsLogProb, Protocol):
+    """What an autoregressive model or a mixture offers."""
+
+
+@runtime_checkable
+class _Coded(SupportsSample, SupportsEncode, SupportsDecode, Protocol):
+    """What any model with a latent offers."""
+
+
+@runtime_checkable
+class _Flow(_Coded, SupportsLogProb, Protocol):
+    """What a flow offers."""
+
+
+@runtime_checkable
+class _Bound(_Coded, SupportsElbo, Protocol):
+    """What a variational autoencoder offers."""
+
+
+@runtime_checkable
+class _Energy(SupportsSample, SupportsUnnormalizedLogProb, Protocol):
+    """What an energy joined to a sampler offers."""
+
+
+M = TypeVar("M", bound=SupportsSample)
+F = TypeVar("F", bound=_Coded)
+
+
+class Bridged(nn.Module, Generic[M]):
+    """A model on the reals, joined to data. Abstract: `bridged` picks the final class.
+
+    Arguments:
+        model: The model on the reals.
+        bridge: The bridge from the data to the reals.
+        space: The space of the data.
+    """
+
+    def __init__(self, model: M, bridge: Bridge, space: Space) -> None:
+        super().__init__()
+        self.model = model
+        self.bridge = bridge
+        self.space = space
+
+    @torch.no_grad()
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """Draws, with shape (n, *space.shape), inside the space."""
+        return self.bridge.to_data(self.model.sample(n, context)).to(self.space.dtype)
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Fits the bridge, then what in the model depends on data."""
+        self.bridge.initialize(x)
+        if isinstance(self.model, SupportsInitialize):
+            self.model.initialize(self.bridge.to_reals(x)[0], context)
+
+
+class BridgedSampler(Bridged[SupportsSample]):
+    """A sampler without a density."""
+
+
+class BridgedDensity(Bridged[_Density]):
+    """An exact density across an exact bridge."""
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) in nats of the data, with shape (batch,)."""
+        return _log_prob(self, x, context)
+
+
+class BridgedBound(Bridged[_Density]):
+    """An exact density of dequantised data: a lower bound on the mass of the data."""
+
+    def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
+        """A lower bound on log p(x) in nats of the data, with shape (batch,).
+
+        Arguments:
+            x: The examples, with shape (batch, *space.shape).
+            context: What they are conditioned on.
+            particles: The number of noise draws; more give a tighter bound.
+        """
+        return _dequantised_bound(self, x, context, particles)
+
+
+class _BridgedLatent(Bridged[F]):
+    """A model with a latent, across any bridge."""
+
+    @torch.no_grad()
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The latent of x, levels taken at the centre of their cell, with shape (batch, latent)."""
+        return self.model.encode(self.bridge.at_centre(x)[0], context)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """The example of latent z, with shape (batch, *space.shape)."""
+        return self.bridge.to_data(self.model.decode(z, context)).to(self.space.dtype)
+
+
+class BridgedFlow(_BridgedLatent[_Flow]):
+    """A flow across an exact bridge."""
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) in nats of the data, with shape (batch,)."""
+        return _log_prob(self, x, context)
+
+
+class BridgedFlowBound(_BridgedLatent[_Flow]):
+    """A flow over dequantised data: a lower bound on the mass of the data."""
+
+    def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
+        """As `BridgedBound.elbo`."""
+        return _dequantised_bound(self, x, context, particles)
+
+
+class BridgedLatentBound(_BridgedLatent[_Bound]):
+    """A variational bound, across any bridge."""
+
+    def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
+        """A lower bound on log p(x) in nats of the data, with shape (batch,)."""
+        u, log_det = self.bridge.to_reals(x)
+        return self.model.elbo(u, context, particles=particles) + log_det
+
+
+class BridgedEnergy(Bridged[_Energy]):
+    """An energy across any bridge; levels are taken at the centre of their cell."""
+
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) up to a constant, in nats of the data, with shape (batch,)."""
+        u, log_det = self.bridge.at_centre(x)
+        return self.model.unnormalized_log_prob(u, context) + log_det
+
+
+def _log_prob(self: "Bridged[_Density] | Bridged[_Flow]", x: Tensor, c: Tensor | None) -> Tensor:
+    u, log_det = self.bridge.to_reals(x)
+    return self.model.log_prob(u, c) + log_det
+
+
+def _dequantised_bound(
+    self: "Bridged[_Density] | Bridged[_Flow]", x: Tensor, c: Tensor | None, particles: int
+) -> Tensor:
+    draws = torch.stack([_log_prob(self, x, c) for _ in range(particles)])
+    return draws.logsumexp(dim=0) - math.log(particles)
+
+
+def bridged(model: SupportsSample, bridge: Bridge, space: Space) -> Bridged[SupportsSample]:
+    """Joins a model on the reals to data.
+
+    Arguments:
+        model: The model on the reals.
+        bridge: The bridge from the data to the reals.
+        space: The space of the data.
+
+    Returns:
+        A model of the data, which offers what remains true across the bridge.
+    """
+    # the classes are tried from the richest, so each model keeps all that it has
+    if isinstance(model, _Flow):
+        kind = BridgedFlowBound if bridge.stochastic else BridgedFlow
+    elif isinstance(model, _Bound):
+        kind = BridgedLatentBound
+    elif isinstance(model, _Density):
+        kind = BridgedBound if bridge.stochastic else BridgedDensity
+    elif isinstance(model, _Energy):
+        kind = BridgedEnergy
+    else:
+        kind = BridgedSampler
+    return kind(model, bridge, space)  # type: ignore[arg-type]

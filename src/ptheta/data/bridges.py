@@ -1,0 +1,335 @@
+r"""Bridges: exact changes of variable between data of any kind and the reals.
+
+A bridge maps data :math:`x` to reals :math:`u` and counts the log-determinant, so that a density
+on the reals is a density of the data,
+
+.. math:: \log p(x) = \log p(u) + \log \left| \det \frac{\partial u}{\partial x} \right| .
+
+Levels are made real by adding uniform noise. That turns an exact density of :math:`u` into a
+lower bound on the mass of :math:`x`, by Jensen's inequality; bridges that do so are `stochastic`.
+
+References:
+    A note on the evaluation of generative models (Theis, van den Oord & Bethge, 2016),
+    https://arxiv.org/abs/1511.01844, section 3.1
+"""
+
+__all__ = [
+    "Bridge",
+    "Chain",
+    "Dequantise",
+    "Flatten",
+    "Log",
+    "Logit",
+    "Standardise",
+    "dequantising",
+    "standardising",
+]
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.errors import PthetaError
+from ptheta.spaces import Categorical, Discrete, Positive, Real, Space, Table, groups
+
+
+class Bridge(nn.Module, ABC):
+    """A map from data to reals and back.
+
+    Required: `to_reals`, `to_data`. Optional: `initialize`, which fits to training data;
+    `at_centre`, where `to_reals` draws noise. Promised: ``to_data(to_reals(x)[0]) == x``.
+    """
+
+    stochastic: bool = False
+
+    @abstractmethod
+    def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps data to reals.
+
+        Arguments:
+            x: The examples, with shape (batch, *shape).
+
+        Returns:
+            The reals, and the log-determinant with shape (batch,).
+        """
+
+    @abstractmethod
+    def to_data(self, u: Tensor) -> Tensor:
+        """Maps reals to data, with shape (batch, *shape); nothing is left outside the space."""
+
+    def at_centre(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As `to_reals`, with the mean of the noise in place of a draw."""
+        return self.to_reals(x)
+
+    def initialize(self, x: Tensor) -> None:
+        """Fits what depends on the training data."""
+
+
+class Chain(Bridge):
+    """Bridges one after the other.
+
+    Arguments:
+        bridges: The bridges, from the data's side to the reals' side.
+    """
+
+    def __init__(self, bridges: Sequence[Bridge]) -> None:
+        super().__init__()
+        self.bridges = nn.ModuleList(bridges)
+        self.steps = tuple(bridges)
+        self.stochastic = any(bridge.stochastic for bridge in bridges)
+
+    def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        log_det = torch.zeros((), device=x.device)
+        for bridge in self.steps:
+            x, step = bridge.to_reals(x)
+            log_det = log_det + step
+        return x, log_det.expand(len(x))
+
+    def at_centre(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        log_det = torch.zeros((), device=x.device)
+        for bridge in self.steps:
+            x, step = bridge.at_centre(x)
+            log_det = log_det + step
+        return x, log_det.expand(len(x))
+
+    def to_data(self, u: Tensor) -> Tensor:
+        for bridge in reversed(self.steps):
+            u = bridge.to_data(u)
+        return u
+
+    def initialize(self, x: Tensor) -> None:
+        for bridge in self.steps:
+            bridge.initialize(x)
+            x = bridge.to_reals(x)[0]
+
+
+class Flatten(Bridge):
+    """From any shape to a vector.
+
+    Arguments:
+        shape: The shape of one example.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.reshape(len(x), -1), torch.zeros((), device=x.device)
+
+    def to_data(self, u: Tensor) -> Tensor:
+        return u.reshape(len(u), *self.shape)
+
+
+class Dequantise(Bridge):
+    r"""Adds uniform noise to levels: :math:`u = x + \epsilon`, :math:`\epsilon \sim U[0, 1)`.
+
+    Back, a real falls to the level below it, and beyond the ends to the last level.
+
+    Arguments:
+        levels: The number of levels of each value, with the shape of one example; 0 where a
+            value is real already and is left alone.
+        dtype: The dtype of the data, for the way back.
+    """
+
+    stochastic = True
+    levels: Tensor
+
+    def __init__(self, levels: Tensor, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.register_buffer("levels", levels, persistent=False)
+        self.dtype = dtype
+        self.everywhere = bool((levels > 0).all())
+
+    def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._shift(x, torch.rand(x.shape, device=x.device))
+
+    def at_centre(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._shift(x, torch.full(x.shape, 0.5, device=x.device))
+
+    def _shift(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        noise = noise if self.everywhere else noise * (self.levels > 0)
+        return x + noise, torch.zeros((), device=x.device)
+
+    def to_data(self, u: Tensor) -> Tensor:
+        top = (self.levels - 1).clamp(min=0).to(u.dtype)
+        floored = torch.minimum(u.floor().clamp(min=0), top)
+        return (floored if self.everywhere else floored.where(self.levels > 0, u)).to(self.dtype)
+
+
+class Logit(Bridge):
+    r"""Maps an interval to the reals.
+
+    .. math:: u = \mathrm{logit}(\alpha + (1 - 2 \alpha) \, x / \text{levels})
+
+    References:
+        Density estimation using Real NVP (Dinh, Sohl-Dickstein & Bengio, 2016),
+        https://arxiv.org/abs/1605.08803, section 4.1
+
+    Arguments:
+        levels: The upper end of the interval.
+        alpha: How far the ends are kept from 0 and 1.
+    """
+
+    def __init__(self, levels: int, alpha: float = 0.05) -> None:
+        super().__init__()
+        self.levels = levels
+        self.alpha = alpha
+
+    def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        p = self.alpha + (1 - 2 * self.alpha) * x / self.levels
+        u = torch.log(p) - torch.log1p(-p)
+        slope = math.log((1 - 2 * self.alpha) / self.levels) - torch.log(p) - torch.log1p(-p)
+        return u, slope.flatten(1).sum(dim=1)
+
+    def to_data(self, u: Tensor) -> Tensor:
+        return (torch.sigmoid(u) - self.alpha) * (self.levels / (1 - 2 * self.alpha))
+
+
+class Log(Bridge):
+    r"""Maps positive numbers to the reals, :math:`u = \log x`.
+
+    Arguments:
+        where: Which values are positive numbers, with the shape of one example; the others are
+            left alone.
+    """
+
+    where: Tensor
+
+    def __init__(self, where: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("where", where, persistent=False)
+
+    def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        u = torch.where(self.where, x.log(), x)
+        log_det = torch.where(self.where, -u, torch.zeros_like(u)).nan_to_num(nan=0.0)
+        return u, log_det.flatten(1).sum(dim=1)
+
+    def to_data(self, u: Tensor) -> Tensor:
+        tiny = torch.finfo(u.dtype).tiny
+        return torch.where(self.where, u.exp().clamp(min=tiny), u)
+
+
+class Standardise(Bridge):
+    r"""Centres and scales each value, :math:`u = (x - \mu) / \sigma`, by the training data.
+
+    The arithmetic is in float64, so that data far from the origin keep their digits. A missing
+    value (NaN) stays missing, and counts nothing.
+
+    Arguments:
+        shape: The shape of one example.
+        where: Which values to standardise; the others are left alone. None means all.
+        dtype: The dtype of the data, for the way back.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    where: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        where: Tensor | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        everything = torch.ones(shape, dtype=torch.bool)
+        self.register_buffer("where", everything if where is None else where, persistent=False)
+        self.register_buffer("mean", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(shape, dtype=torch.float64))
+        self.dtype = dtype
+
+    def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        u = ((x - self.mean) / self.scale).float()
+        log_det = -self.scale.log().float().expand_as(u).masked_fill(u.isnan(), 0.0)
+        return u, log_det.flatten(1).sum(dim=1)
+
+    def to_data(self, u: Tensor) -> Tensor:
+        return (u * self.scale + self.mean).to(self.dtype)
+
+    def initialize(self, x: Tensor) -> None:
+        x = x.double()
+        seen = ~x.isnan()
+        count = seen.sum(dim=0).clamp(min=1)
+        mean = x.nan_to_num(nan=0.0).sum(dim=0) / count
+        spread = ((x - mean).nan_to_num(nan=0.0).square().sum(dim=0) / count).sqrt()
+        scale = torch.where(spread > 0, spread, torch.ones_like(spread))
+        self.mean.copy_(torch.where(self.where, mean, torch.zeros_like(mean)))
+        self.scale.copy_(torch.where(self.where, scale, torch.ones_like(scale)))
+
+
+def _mask(space: Space, kinds: type | tuple[type, ...]) -> Tensor:
+    mask = torch.zeros(space.features, dtype=torch.bool)
+    for group in groups(space):
+        if isinstance(group.space, kinds):
+            mask[list(group.positions)] = True
+    return mask.reshape(space.shape)
+
+
+def standardising(space: Space) -> Bridge:
+    """The exact bridge for models with a head of their own for levels and categories.
+
+    Real and positive values are standardised (positive ones in their logarithm); levels and
+    categories are left as they are.
+
+    Arguments:
+        space: The space of the data.
+    """
+    continuous = _mask(space, (Real, Positive))
+    steps: list[Bridge] = []
+    if _mask(space, Positive).any():
+        steps.append(Log(_mask(space, Positive)))
+    if continuous.any():
+        steps.append(Standardise(space.shape, continuous, space.dtype))
+    return Chain(steps)
+
+
+def dequantising(space: Space, served_by: str = "independent, made, vae") -> Bridge:
+    """The bridge for models that live on the reals: everything becomes a standardised vector.
+
+    Arguments:
+        space: The space of the data.
+        served_by: The recipes that serve what this bridge cannot, for the error's sentence.
+
+    Returns:
+        A bridge to vectors of `space.features` reals; it is stochastic where there are levels.
+
+    Raises:
+        PthetaError: There are unordered categories, or values that may be missing.
+    """
+    categorical = _mask(space, Categorical)
+    if categorical.any():
+        raise PthetaError(
+            f"unordered categories have no place on the reals{_named(space, categorical)}. "
+            f"Recipes that serve them: {served_by}."
+        )
+    if isinstance(space, Table) and space.missing:
+        gaps = torch.tensor([column.missing for column in space.columns])
+        raise PthetaError(
+            f"missing values cannot be mapped to the reals{_named(space, gaps)}. Recipes that "
+            "serve them: independent, vae. Or drop those rows or columns."
+        )
+    steps: list[Bridge] = []
+    if _mask(space, Positive).any():
+        steps.append(Log(_mask(space, Positive)))
+    levels = torch.zeros(space.features, dtype=torch.int64)
+    for group in groups(space):
+        if isinstance(group.space, Discrete):
+            levels[list(group.positions)] = group.space.levels
+    if (levels > 0).any():
+        steps.append(Dequantise(levels.reshape(space.shape), space.dtype))
+    dtype = torch.float64 if isinstance(space, Table) else torch.float32
+    steps.append(Standardise(space.shape, dtype=dtype))
+    steps.append(Flatten(space.shape))
+    return Chain(steps)
+
+
+def _named(space: Space, mask: Tensor) -> str:
+    if not isinstance(space, Table):
+        return ""
+    names = [column.name for column, hit in zip(space.columns, mask.tolist(), strict=True) if hit]
+    shown = ", ".join(f"'{name}'" for name in names[:4])
+    return f" (columns {shown}{', ...' if len(names) > 4 else ''})"

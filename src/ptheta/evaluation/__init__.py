@@ -1,0 +1,1 @@
+"""Figures in comparable units, sample quality, the rating and its report."""

@@ -1,0 +1,1 @@
+"""Samplers and estimators as functions of a log-density or a denoiser."""

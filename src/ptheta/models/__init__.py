@@ -1,0 +1,1 @@
+"""What p_theta is: one file a model."""

@@ -1,0 +1,1 @@
+"""Products of conditionals, in an order."""

@@ -1,0 +1,1 @@
+"""Denoisers and scores over noise levels."""

@@ -1,0 +1,1 @@
+"""Densities up to a constant."""

@@ -1,0 +1,1 @@
+"""Invertible maps of a simple base."""

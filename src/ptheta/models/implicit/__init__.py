@@ -1,0 +1,1 @@
+"""Samplers without a density."""

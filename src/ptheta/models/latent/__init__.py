@@ -1,0 +1,1 @@
+"""Sums and integrals over what is not seen."""

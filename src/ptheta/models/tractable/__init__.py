@@ -1,0 +1,1 @@
+"""Models whose every quantity is a sum or a table."""

@@ -1,0 +1,1 @@
+"""Deep networks as functions: no probability here."""

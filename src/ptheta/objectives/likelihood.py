@@ -1,0 +1,37 @@
+"""Maximum likelihood, for exact densities and for bounds."""
+
+__all__ = ["MaximumLikelihood", "NegativeElbo"]
+
+from ptheta.objectives.types import Batch, Loss
+from ptheta.protocols import SupportsElbo, SupportsLogProb
+
+
+class MaximumLikelihood:
+    r"""The mean negative log-likelihood, which is KL(data, model) up to the data's entropy.
+
+    .. math:: \mathcal{L} = - \mathbb{E}_{x \sim p_\text{data}} \log p_\theta(x)
+    """
+
+    def loss(self, model: SupportsLogProb, batch: Batch) -> Loss:
+        """The loss in nats per example."""
+        return Loss(-model.log_prob(batch.x, batch.context).mean())
+
+
+class NegativeElbo:
+    r"""The mean negative lower bound on the log-likelihood.
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma & Welling, 2013), https://arxiv.org/abs/1312.6114
+        Importance Weighted Autoencoders (Burda, Grosse & Salakhutdinov, 2016),
+        https://arxiv.org/abs/1509.00519, equation 8, for more than one particle
+
+    Arguments:
+        particles: The number of particles of the bound.
+    """
+
+    def __init__(self, particles: int = 1) -> None:
+        self.particles = particles
+
+    def loss(self, model: SupportsElbo, batch: Batch) -> Loss:
+        """The loss in nats per example."""
+        return Loss(-model.elbo(batch.x, batch.context, particles=self.particles).mean())

@@ -1,0 +1,39 @@
+"""What an objective is given and gives back."""
+
+__all__ = ["Batch", "Loss"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Examples, and what each is conditioned on.
+
+    Arguments:
+        x: The examples, with shape (batch, *shape).
+        context: What they are conditioned on, with shape (batch, *context_shape), or None.
+    """
+
+    x: Tensor
+    context: Tensor | None = None
+
+
+def _no_terms() -> dict[str, Tensor]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is minimised, and what it is made of.
+
+    Arguments:
+        value: The loss: nats per example averaged over the batch, a scalar.
+        terms: Its parts by name, without gradient, for the record and for the message when
+            a part is not finite.
+    """
+
+    value: Tensor
+    terms: Mapping[str, Tensor] = field(default_factory=_no_terms)

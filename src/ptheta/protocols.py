@@ -1,0 +1,189 @@
+"""What a model can be asked for: one protocol a quantity, and the name carries the guarantee.
+
+A method that cannot be honoured is absent. ``capabilities`` lists the methods that a model has,
+``density_kind`` says what its density is worth.
+"""
+
+__all__ = [
+    "Capability",
+    "DensityKind",
+    "SupportsDecode",
+    "SupportsElbo",
+    "SupportsEncode",
+    "SupportsInitialize",
+    "SupportsLogProb",
+    "SupportsLogProbEstimate",
+    "SupportsLogRatio",
+    "SupportsRsample",
+    "SupportsSample",
+    "SupportsScore",
+    "SupportsUnnormalizedLogProb",
+    "capabilities",
+    "density_kind",
+    "density_verb",
+]
+
+from typing import Literal, Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class SupportsSample(Protocol):
+    """Draws from the model."""
+
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """Draws without gradient, with shape (n, *space.shape), inside the space."""
+        ...
+
+
+@runtime_checkable
+class SupportsRsample(Protocol):
+    """Reparameterised draws from the model."""
+
+    def rsample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """Draws that carry gradient to the parameters, with shape (n, *space.shape)."""
+        ...
+
+
+@runtime_checkable
+class SupportsLogProb(Protocol):
+    """An exact, normalised density or mass."""
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) in nats, with shape (batch,)."""
+        ...
+
+
+@runtime_checkable
+class SupportsElbo(Protocol):
+    """A lower bound on log p(x)."""
+
+    def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
+        """A bound that holds in expectation, in nats, with shape (batch,).
+
+        With several particles it is the importance-weighted bound, tighter in expectation.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsLogProbEstimate(Protocol):
+    """A stochastic or approximate estimate of log p(x), neither exact nor a bound."""
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """An estimate of log p(x) in nats, with shape (batch,)."""
+        ...
+
+
+@runtime_checkable
+class SupportsUnnormalizedLogProb(Protocol):
+    """log p(x) up to a constant that does not depend on x."""
+
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The negative energy, with shape (batch,)."""
+        ...
+
+
+@runtime_checkable
+class SupportsScore(Protocol):
+    """The gradient of log p(x) by x."""
+
+    def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The score, shaped as x."""
+        ...
+
+
+@runtime_checkable
+class SupportsLogRatio(Protocol):
+    """The log-ratio of two densities."""
+
+    def log_ratio(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) / q(x), with shape (batch,)."""
+        ...
+
+
+@runtime_checkable
+class SupportsEncode(Protocol):
+    """A map from data to a latent."""
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The latent of x, with shape (batch, *latent_shape)."""
+        ...
+
+
+@runtime_checkable
+class SupportsDecode(Protocol):
+    """A map from a latent to data."""
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """The example of latent z, with shape (batch, *space.shape), inside the space."""
+        ...
+
+
+@runtime_checkable
+class SupportsInitialize(Protocol):
+    """A start that depends on data: standardisation, k-means++, activation normalisation."""
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Sets what depends on the training data; called once, before the first step."""
+        ...
+
+
+Capability = Literal[
+    "sample",
+    "rsample",
+    "log_prob",
+    "elbo",
+    "log_prob_estimate",
+    "unnormalized_log_prob",
+    "score",
+    "log_ratio",
+    "encode",
+    "decode",
+]
+DensityKind = Literal["exact", "bound", "estimate", "unnormalised", "none"]
+
+_CAPABILITIES: dict[Capability, type] = {
+    "sample": SupportsSample,
+    "rsample": SupportsRsample,
+    "log_prob": SupportsLogProb,
+    "elbo": SupportsElbo,
+    "log_prob_estimate": SupportsLogProbEstimate,
+    "unnormalized_log_prob": SupportsUnnormalizedLogProb,
+    "score": SupportsScore,
+    "log_ratio": SupportsLogRatio,
+    "encode": SupportsEncode,
+    "decode": SupportsDecode,
+}
+# best first: what a person is shown where a model offers several
+_KINDS: dict[Capability, DensityKind] = {
+    "log_prob": "exact",
+    "elbo": "bound",
+    "log_prob_estimate": "estimate",
+    "unnormalized_log_prob": "unnormalised",
+}
+
+
+def capabilities(model: object) -> tuple[Capability, ...]:
+    """What a model can be asked for.
+
+    Arguments:
+        model: Any model.
+
+    Returns:
+        The names of the methods that it has, in the order of the table in the conventions.
+    """
+    return tuple(name for name, protocol in _CAPABILITIES.items() if isinstance(model, protocol))
+
+
+def density_verb(model: object) -> Capability | None:
+    """The best density that a model offers: the method's name, or None."""
+    offered = capabilities(model)
+    return next((verb for verb in _KINDS if verb in offered), None)
+
+
+def density_kind(model: object) -> DensityKind:
+    """What that density is worth: exact, bound, estimate, unnormalised or none."""
+    verb = density_verb(model)
+    return "none" if verb is None else _KINDS[verb]

@@ -1,0 +1,1 @@
+"""Density ratios and two-sample tests."""

@@ -1,0 +1,1 @@
+"""The named systems, a short function each."""

@@ -1,0 +1,39 @@
+"""What a recipe returns: a model, how it learns, and how much of it by default."""
+
+__all__ = ["Algorithm", "Freedom"]
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from ptheta.training.types import Learner
+
+Freedom = Literal["same-dimension", "invertible", "ordered", "lipschitz", "parametric"]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A model and how it learns.
+
+    Arguments:
+        model: What a person gets: a model of the data, with its capabilities as methods.
+        learner: One update of it.
+        batch_size: The number of examples in a batch; None takes the training set whole.
+        steps: The number of updates where no budget is given.
+        constraints: What the family forbids, each of which a test proves: `same-dimension`
+            (latent and data have equal size), `invertible` (the network must be a bijection),
+            `ordered` (a value may depend only on those before it), `lipschitz` (slopes are
+            bounded), `parametric` (the density has a fixed form). Empty where nothing is forbidden.
+        ema: The decay of the exponential moving average of weights that is evaluated and
+            saved; None evaluates the weights themselves.
+        patience: The evaluations without improvement after which to stop; None never stops early.
+    """
+
+    model: nn.Module
+    learner: Learner
+    batch_size: int | None = 256
+    steps: int = 5000
+    constraints: tuple[Freedom, ...] = ()
+    ema: float | None = None
+    patience: int | None = 20

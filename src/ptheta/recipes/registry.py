@@ -1,0 +1,183 @@
+"""The named systems: one table from a name to the function that puts the system together."""
+
+__all__ = ["RECIPES", "Description", "build", "describe", "find", "names", "serving"]
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from ptheta.errors import PthetaError, nearest
+from ptheta.protocols import Capability, DensityKind, capabilities, density_kind
+from ptheta.recipes.algorithm import Algorithm, Freedom
+from ptheta.recipes.settings import Setting, check_settings, settings_of
+from ptheta.spaces import (
+    Binary,
+    Categorical,
+    Column,
+    Discrete,
+    Positive,
+    Real,
+    Space,
+    Table,
+)
+
+RECIPES: dict[str, str] = {
+    "independent": "ptheta.recipes.tractable:independent",
+    "gmm": "ptheta.recipes.latent:gmm",
+    "made": "ptheta.recipes.autoregressive:made",
+    "realnvp": "ptheta.recipes.flows:realnvp",
+    "vae": "ptheta.recipes.latent:vae",
+    "gan": "ptheta.recipes.implicit:gan",
+    "ebm": "ptheta.recipes.energy:ebm",
+    "ncsn": "ptheta.recipes.diffusion:ncsn",
+}
+
+# one small example of each kind of space: what a recipe serves is found by asking it to
+_PROBES: dict[str, Space] = {
+    "real vectors": Real((3,)),
+    "positive vectors": Positive((3,)),
+    "binary vectors": Binary((4,)),
+    "levelled images": Discrete((1, 4, 4), 17, layout="image"),
+    "numeric tables": Table((Column("a", Real()), Column("b", Discrete(levels=5)))),
+    "mixed tables": Table((Column("a", Real()), Column("b", Categorical(categories=3)))),
+    "missing values": Table((Column("a", Real(), missing=True), Column("b", Real()))),
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a recipe is and can do.
+
+    Arguments:
+        name: Its name.
+        family: Its family.
+        title: The first line of its docstring.
+        source: The papers that it follows.
+        settings: What can be set.
+        conditional: Whether it takes a context.
+        densities: The kind of density for each kind of space that it serves.
+        capabilities: What its model of real vectors, or else of its first space, can do.
+        constraints: What its family forbids.
+    """
+
+    name: str
+    family: str
+    title: str
+    source: str
+    settings: tuple[Setting, ...]
+    conditional: bool
+    densities: Mapping[str, DensityKind]
+    capabilities: tuple[Capability, ...]
+    constraints: tuple[Freedom, ...]
+
+
+def names() -> tuple[str, ...]:
+    """The names of all recipes: ptheta's, then those of installed packages."""
+    return (*RECIPES, *(n for n in _entry_points() if n not in RECIPES))
+
+
+def find(name: str) -> Callable[..., Algorithm]:
+    """The function of a recipe.
+
+    Arguments:
+        name: The recipe's name.
+
+    Raises:
+        PthetaError: There is no such recipe.
+    """
+    target = RECIPES.get(name) or _entry_points().get(name)
+    if target is None:
+        raise PthetaError(f"there is no recipe '{name}'. {nearest(name, names())}")
+    module, function = target.split(":")
+    return getattr(import_module(module), function)
+
+
+def build(
+    name: str,
+    space: Space,
+    context_space: Categorical | Real | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Algorithm:
+    """Puts a named system together for a space.
+
+    Arguments:
+        name: The recipe's name.
+        space: What one example is.
+        context_space: What it is conditioned on, if anything.
+        settings: Settings that differ from the defaults.
+
+    Raises:
+        PthetaError: There is no such recipe or setting, a value is out of bounds, or the
+            recipe cannot serve the space; the sentence says which recipes can.
+    """
+    recipe = find(name)
+    checked = check_settings(name, recipe, settings or {})
+    if context_space is not None:
+        if not _conditional(recipe):
+            able = ", ".join(other for other in names() if _conditional(find(other)))
+            raise PthetaError(f"{name} cannot be conditioned on a context. These can: {able}.")
+        checked["context_space"] = context_space
+    try:
+        return recipe(space, **checked)
+    except PthetaError as error:
+        raise PthetaError(f"{name} cannot model this data: {error}") from None
+
+
+def serving(space: Space) -> tuple[str, ...]:
+    """The recipes that can model a space."""
+    return tuple(name for name in names() if _served(name, space) is not None)
+
+
+@cache
+def describe(name: str) -> Description:
+    """What a recipe is, what can be set, and what it can do, found by building small ones.
+
+    Arguments:
+        name: The recipe's name.
+    """
+    recipe = find(name)
+    doc = inspect.getdoc(recipe) or ""
+    built = {label: _served(name, space) for label, space in _PROBES.items()}
+    served = {label: algorithm for label, algorithm in built.items() if algorithm is not None}
+    first = next(iter(served.values()))
+    return Description(
+        name=name,
+        family=recipe.__module__.rsplit(".", 1)[-1],
+        title=doc.split("\n", 1)[0],
+        source=_section(doc, "References:"),
+        settings=settings_of(recipe),
+        conditional=_conditional(recipe),
+        densities={label: density_kind(algorithm.model) for label, algorithm in served.items()},
+        capabilities=capabilities(first.model),
+        constraints=first.constraints,
+    )
+
+
+def _served(name: str, space: Space) -> Algorithm | None:
+    try:
+        return build(name, space)
+    except PthetaError:
+        return None
+
+
+def _conditional(recipe: Callable[..., Algorithm]) -> bool:
+    return "context_space" in inspect.signature(recipe).parameters
+
+
+def _section(doc: str, heading: str) -> str:
+    _, found, rest = doc.partition(heading)
+    lines: list[str] = []
+    for line in rest.split("\n")[1:] if found else []:
+        if line.strip() and not line.startswith(" "):
+            break
+        lines.append(line.strip())
+    return " ".join(line for line in lines if line)
+
+
+@cache
+def _entry_points() -> dict[str, str]:
+    return {entry.name: entry.value for entry in entry_points(group="ptheta.recipes")}

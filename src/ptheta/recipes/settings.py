@@ -1,0 +1,94 @@
+"""Settings of a recipe: read from its signature, checked before anything is built."""
+
+__all__ = ["Count", "Fraction", "Rate", "Setting", "check_settings", "settings_of"]
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, get_type_hints
+
+from annotated_types import Ge, Gt, Lt
+
+from ptheta.errors import PthetaError, nearest
+
+Count = Annotated[int, Ge(1)]
+Rate = Annotated[float, Gt(0)]
+Fraction = Annotated[float, Ge(0), Lt(1)]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a recipe.
+
+    Arguments:
+        name: Its name.
+        type: Its type, as annotated.
+        default: Its default.
+        meaning: What the recipe's docstring says of it.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    meaning: str
+
+
+@cache
+def settings_of(recipe: Callable[..., Any]) -> tuple[Setting, ...]:
+    """The settings of a recipe: its keyword-only arguments, described by its docstring.
+
+    Arguments:
+        recipe: The recipe's function.
+    """
+    from docstring_parser import parse
+
+    meanings = {p.arg_name: p.description or "" for p in parse(recipe.__doc__ or "").params}
+    hints = get_type_hints(recipe, include_extras=True)
+    return tuple(
+        Setting(name, hints[name], p.default, " ".join(meanings.get(name, "").split()))
+        for name, p in inspect.signature(recipe).parameters.items()
+        if p.kind is inspect.Parameter.KEYWORD_ONLY
+    )
+
+
+def check_settings(
+    name: str, recipe: Callable[..., Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Checks settings against a recipe's signature: names, types, bounds.
+
+    Arguments:
+        name: The recipe's name, for the message.
+        recipe: The recipe's function.
+        given: The settings; text is read as the annotated type.
+
+    Returns:
+        Every setting of the recipe, with defaults where none was given.
+
+    Raises:
+        PthetaError: A name is not known, or a value is not of its type or outside its bounds.
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    known = {setting.name: setting for setting in settings_of(recipe)}
+    for key in given:
+        if key not in known:
+            raise PthetaError(f"{name} has no setting '{key}'. {nearest(key, known)}")
+    checked = {key: setting.default for key, setting in known.items()}
+    for key, value in given.items():
+        adapter: TypeAdapter[Any] = TypeAdapter(
+            known[key].type, config=ConfigDict(allow_inf_nan=False)
+        )
+        try:
+            checked[key] = adapter.validate_python(_none(value))
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise PthetaError(
+                f"setting '{key}' of {name} cannot be {value!r}: {reason[0].lower()}{reason[1:]} "
+                f"(the default is {known[key].default!r})."
+            ) from None
+    return checked
+
+
+def _none(value: Any) -> Any:
+    return None if value == "none" else value

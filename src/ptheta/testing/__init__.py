@@ -1,0 +1,1 @@
+"""The contract of a recipe as checks that anyone can run."""

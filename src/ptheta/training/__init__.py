@@ -1,0 +1,1 @@
+"""Learners, the loop, and what a run leaves on disk."""

@@ -1,0 +1,124 @@
+"""The learner of most families: one gradient step on one objective."""
+
+from __future__ import annotations
+
+__all__ = ["GradientLearner", "LossModule"]
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.objectives.types import Batch, Loss
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from ptheta.training.types import Metrics
+
+M = TypeVar("M", contravariant=True)
+N = TypeVar("N", bound=nn.Module)
+
+
+class Objective(Protocol[M]):
+    """What "close to the data" means; it is given the model in its call."""
+
+    def loss(self, model: M, batch: Batch) -> Loss:
+        """The loss of a model on a batch."""
+        ...
+
+
+class ToReals(Protocol):
+    """The way from data to the reals: the half of a bridge that training needs."""
+
+    def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The reals, and the log-determinant."""
+        ...
+
+
+class LossModule(nn.Module, Generic[N]):
+    """A model and an objective as one module, so that wrappers for devices see one forward.
+
+    Arguments:
+        model: What is trained.
+        objective: What it is trained by.
+        bridge: The way from data to the reals on which the objective works, if it does.
+    """
+
+    def __init__(self, model: N, objective: Objective[N], bridge: ToReals | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.bridge = (bridge,)  # in a tuple, so that its buffers are not registered here again
+
+    def forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and its terms without gradient."""
+        if self.bridge[0] is not None:
+            x = self.bridge[0].to_reals(x)[0]
+        loss = self.objective.loss(self.model, Batch(x, context))
+        return loss.value, {name: term.detach() for name, term in loss.terms.items()}
+
+
+class GradientLearner(Generic[N]):
+    """Adam on an objective.
+
+    Arguments:
+        model: What is trained.
+        objective: What it is trained by. One with state of its own (chains, a learned log Z) is
+            a module; its parameters are trained too.
+        learning_rate: The step size of Adam.
+        clip: The largest norm of the gradient; None leaves it as it is.
+        weight_decay: The decoupled decay of the weights per unit of learning rate.
+        bridge: The way from data to the reals on which the objective works; None hands the
+            objective the data as they are.
+    """
+
+    def __init__(
+        self,
+        model: N,
+        objective: Objective[N],
+        *,
+        learning_rate: float = 1e-3,
+        clip: float | None = None,
+        weight_decay: float = 0.0,
+        bridge: ToReals | None = None,
+    ) -> None:
+        self.model = model
+        self.objective = objective
+        self.learning_rate = learning_rate
+        self.clip = clip
+        self.weight_decay = weight_decay
+        self.bridge = bridge
+
+    def setup(self, fabric: Fabric) -> None:
+        module = LossModule(self.model, self.objective, self.bridge)
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            fused=fabric.device.type in ("cpu", "cuda"),
+        )
+        self.fabric = fabric
+        self.module, self.optimizer = fabric.setup(module, optimizer)
+
+    def step(self, batch: Batch) -> Metrics:
+        value, terms = self.module(batch.x, batch.context)
+        self.fabric.backward(value)
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return {"loss": value.detach(), **terms}
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"optimizer": self.optimizer.state_dict()}
+        if isinstance(self.objective, nn.Module):
+            state["objective"] = self.objective.state_dict()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.optimizer.load_state_dict(dict(state["optimizer"]))
+        if isinstance(self.objective, nn.Module):
+            self.objective.load_state_dict(state["objective"])
