@@ -1,0 +1,69 @@
+"""What a model is conditioned on, as features that a network can read."""
+
+__all__ = ["ContextFeatures"]
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.spaces import Categorical, Real
+
+
+class ContextFeatures(nn.Module):
+    """One-hot codes of a category, or the values of a vector; nothing where there is no context.
+
+    Arguments:
+        space: The space of the context, or None.
+
+    Example:
+        >>> features = ContextFeatures(Categorical(categories=3))
+        >>> features(torch.tensor([2, 0]), rows=2)
+        tensor([[0., 0., 1.],
+                [1., 0., 0.]])
+    """
+
+    def __init__(self, space: Categorical | Real | None) -> None:
+        super().__init__()
+        self.space = space
+        match space:
+            case None:
+                self.features = 0
+            case Categorical():
+                self.features = space.categories
+            case Real():
+                self.features = space.features
+
+    def forward(self, context: Tensor | None, rows: int) -> Tensor | None:
+        """Features of the context.
+
+        Arguments:
+            context: The context, with shape (rows, *space.shape).
+            rows: The number of rows that it must have.
+
+        Returns:
+            The features, with shape (rows, features), or None where the model has no context.
+
+        Raises:
+            ValueError: The model has a context and none is given, or the other way round, or
+                the numbers of rows differ.
+        """
+        if self.space is None:
+            if context is not None:
+                raise ValueError("this model was fitted without context, but a context is given")
+            return None
+        if context is None:
+            raise ValueError(
+                f"this model is conditional ({self.space.describe()}): give context=, one for "
+                "each row"
+            )
+        if len(context) != rows:
+            raise ValueError(
+                f"expected {rows} rows of context, one for each row, got {len(context)}"
+            )
+        if isinstance(self.space, Real):
+            return context.reshape(rows, -1).float()
+        return nn.functional.one_hot(context.long(), self.space.categories).float()
+
+    def join(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """Appends the features of the context to x, with shape (batch, any)."""
+        features = self(context, len(x))
+        return x if features is None else torch.cat([x, features], dim=1)
