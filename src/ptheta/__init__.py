@@ -1,1 +1,85 @@
-"""Deep generative models behind one interface."""
+"""Deep generative models behind one interface.
+
+    >>> import ptheta
+    >>> data = ptheta.load_data("moons")
+    >>> run = ptheta.fit(data, "realnvp", steps=100)
+    >>> run.model.sample(4).shape
+    torch.Size([4, 2])
+    >>> run.model.log_prob(data.test.x[:3]).shape
+    torch.Size([3])
+"""
+
+__all__ = [
+    "Data",
+    "PthetaError",
+    "Run",
+    "__version__",
+    "build",
+    "capabilities",
+    "compare",
+    "densities",
+    "density_kind",
+    "describe",
+    "draw",
+    "evaluate",
+    "fit",
+    "load",
+    "load_data",
+    "load_rows",
+    "recipes",
+    "save_samples",
+    "seeded",
+]
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ptheta.data.dataset import Data
+    from ptheta.data.export import save_samples
+    from ptheta.data.load import load_data, load_rows
+    from ptheta.density import densities, draw
+    from ptheta.errors import PthetaError
+    from ptheta.evaluation.compare import compare
+    from ptheta.evaluation.evaluate import evaluate
+    from ptheta.fitting import Run, fit, load
+    from ptheta.protocols import capabilities, density_kind
+    from ptheta.random import seeded
+    from ptheta.recipes.registry import build, describe
+    from ptheta.recipes.registry import names as recipes
+
+__version__ = version("ptheta")
+
+# imported when asked for, so that `import ptheta` stays quick
+_WHERE = {
+    "Data": "ptheta.data.dataset",
+    "PthetaError": "ptheta.errors",
+    "Run": "ptheta.fitting",
+    "build": "ptheta.recipes.registry",
+    "capabilities": "ptheta.protocols",
+    "compare": "ptheta.evaluation.compare",
+    "densities": "ptheta.density",
+    "density_kind": "ptheta.protocols",
+    "describe": "ptheta.recipes.registry",
+    "draw": "ptheta.density",
+    "evaluate": "ptheta.evaluation.evaluate",
+    "fit": "ptheta.fitting",
+    "load": "ptheta.fitting",
+    "load_data": "ptheta.data.load",
+    "load_rows": "ptheta.data.load",
+    "recipes": "ptheta.recipes.registry:names",
+    "save_samples": "ptheta.data.export",
+    "seeded": "ptheta.random",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'ptheta' has no attribute '{name}'")
+    module, _, attribute = _WHERE[name].partition(":")
+    return getattr(import_module(module), attribute or name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

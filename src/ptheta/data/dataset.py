@@ -2,8 +2,8 @@
 
 __all__ = ["Data", "MappedRows", "Rows", "Split", "Truth"]
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,6 +91,8 @@ class Data:
         notes: What was inferred and what to beware of, a sentence each.
         fingerprint: A hash of the examples and their split.
         columns: The names of the values of an example, where they have names.
+        origin: What `ptheta.load_data` was asked for, in plain JSON values, so that a saved run
+            can load its data again; empty where the data came from memory.
     """
 
     name: str
@@ -103,3 +105,4 @@ class Data:
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
     columns: tuple[str, ...] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict[str, Any])

@@ -27,7 +27,7 @@ from ptheta.spaces import (
 
 RECIPES: dict[str, str] = {
     "independent": "ptheta.recipes.tractable:independent",
-    "gmm": "ptheta.recipes.latent:gmm",
+    "gmm": "ptheta.recipes.mixture:gmm",
     "made": "ptheta.recipes.autoregressive:made",
     "realnvp": "ptheta.recipes.flows:realnvp",
     "vae": "ptheta.recipes.latent:vae",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Learner", "Metrics"]
+__all__ = ["Learner", "Metrics", "SupportsConverged"]
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -39,4 +39,14 @@ class Learner(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes back to a state, bit for bit; called after `setup`."""
+        ...
+
+
+@runtime_checkable
+class SupportsConverged(Protocol):
+    """A learner that can tell when there is nothing more to learn: counting, EM."""
+
+    @property
+    def converged(self) -> bool:
+        """Whether another step would change nothing worth having."""
         ...

@@ -1,0 +1,159 @@
+"""Asking any model for its density, or for draws, in batches."""
+
+__all__ = ["Density", "densities", "device_of", "draw", "evaluating"]
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.data.dataset import Rows
+from ptheta.errors import PthetaError
+from ptheta.protocols import (
+    Capability,
+    DensityKind,
+    SupportsElbo,
+    SupportsLogProb,
+    SupportsLogProbEstimate,
+    SupportsSample,
+    SupportsUnnormalizedLogProb,
+    capabilities,
+    density_kind,
+    density_verb,
+)
+from ptheta.random import seeded
+from ptheta.spaces import Space
+
+
+@dataclass(frozen=True)
+class Density:
+    """Densities of examples, with what they are worth beside them.
+
+    Arguments:
+        verb: The method that gave them, such as ``log_prob`` or ``elbo``.
+        kind: What they are worth: exact, bound, estimate or unnormalised.
+        values: The figures in nats of the data's own units, with shape (rows,), in float64;
+            minus infinity for a row that lies outside the space.
+    """
+
+    verb: Capability
+    kind: DensityKind
+    values: Tensor
+
+
+@torch.no_grad()
+def densities(
+    model: nn.Module,
+    x: Rows,
+    context: Tensor | None = None,
+    *,
+    space: Space,
+    particles: int = 1,
+    batch_size: int = 1000,
+    seed: int | None = 0,
+) -> Density:
+    """The best density that a model offers, for each row.
+
+    Arguments:
+        model: The model.
+        x: The rows, with shape (rows, *space.shape).
+        context: What they are conditioned on.
+        space: The space of the data.
+        particles: The number of particles where the density is a bound.
+        batch_size: The number of rows taken at a time.
+        seed: The seed of the noise of a bound.
+
+    Raises:
+        PthetaError: The model has no density.
+    """
+    verb = density_verb(model)
+    if verb is None:
+        raise PthetaError(
+            f"this model has no density: it offers {', '.join(capabilities(model)) or 'nothing'}. "
+            "Recipes with one are listed by `ptheta recipes`."
+        )
+    device = device_of(model)
+    values = torch.full((len(x),), -math.inf, dtype=torch.float64)
+    with seeded(seed), evaluating(model):
+        for start in range(0, len(x), batch_size):
+            rows = x[start : start + batch_size].to(device)
+            inside = space.contains(rows)
+            c = None if context is None else context[start : start + batch_size].to(device)
+            if inside.any():
+                taken = rows[inside], None if c is None else c[inside]
+                found = _ask(model, *taken, particles).double()
+                values[start : start + batch_size][inside.cpu()] = found.cpu()
+    return Density(verb, density_kind(model), values)
+
+
+@torch.no_grad()
+def draw(
+    model: nn.Module,
+    n: int,
+    context: Tensor | None = None,
+    *,
+    batch_size: int = 1000,
+    seed: int | None = 0,
+) -> Tensor:
+    """Draws from a model, in batches.
+
+    Arguments:
+        model: The model.
+        n: The number of draws.
+        context: What each is conditioned on, with shape (n, *context_shape).
+        batch_size: The number of draws made at a time.
+        seed: The seed; the same seed and batch size give the same draws.
+
+    Returns:
+        The draws, with shape (n, *space.shape), on the CPU.
+    """
+    if not isinstance(model, SupportsSample):
+        raise PthetaError(
+            f"this model cannot be sampled: it offers {', '.join(capabilities(model))}."
+        )
+    device = device_of(model)
+    parts: list[Tensor] = []
+    with seeded(seed), evaluating(model):
+        for start in range(0, n, batch_size):
+            count = min(batch_size, n - start)
+            c = None if context is None else context[start : start + count].to(device)
+            parts.append(model.sample(count, c).cpu())
+    return torch.cat(parts)
+
+
+class evaluating:  # noqa: N801
+    """A block in which a model is in evaluation mode, and then in the mode that it was in.
+
+    Arguments:
+        model: The model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.training = self.model.training
+        self.model.eval()
+
+    def __exit__(self, *error: object) -> None:
+        self.model.train(self.training)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """The device on which a model lies: that of its first parameter or buffer."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def _ask(model: nn.Module, x: Tensor, context: Tensor | None, particles: int) -> Tensor:
+    if isinstance(model, SupportsLogProb):
+        return model.log_prob(x, context)
+    if isinstance(model, SupportsElbo):
+        return model.elbo(x, context, particles=particles)
+    if isinstance(model, SupportsLogProbEstimate):
+        return model.log_prob_estimate(x, context)
+    if isinstance(model, SupportsUnnormalizedLogProb):
+        return model.unnormalized_log_prob(x, context)
+    raise TypeError(f"{type(model).__name__} has no density")

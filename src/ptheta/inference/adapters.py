@@ -1,0 +1,127 @@
+"""Adapters that join a sampler to a model, and so add `sample` to what it offers."""
+
+__all__ = ["WithAnnealedLangevin", "WithMCMC"]
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.inference.annealed import annealed_langevin
+from ptheta.inference.kernels import Kernel, run
+from ptheta.inference.paths import SupportsNoisedScore
+from ptheta.protocols import SupportsScore, SupportsUnnormalizedLogProb
+
+
+class _Energy(SupportsUnnormalizedLogProb, SupportsScore, Protocol):
+    """What `WithMCMC` joins a kernel to."""
+
+
+class WithMCMC(nn.Module):
+    r"""An energy, sampled by Markov chains from standard normal starts.
+
+    Every draw is the end of a chain of its own, so draws are independent; they follow the model
+    as nearly as the chains have converged. In the first half of the steps the kernel may tune
+    itself; in the second half it is settled.
+
+    Where the energy is that of data smoothed by Gaussian noise, `jump` takes the noise off: a
+    draw moves to the mean of the data given it, :math:`x + \sigma^2 \nabla \log p(x)`.
+
+    References:
+        Neural Empirical Bayes (Saremi & Hyvarinen, 2019), https://arxiv.org/abs/1903.02334,
+        section 3, for the jump
+
+    Arguments:
+        model: The energy, a module.
+        kernel: The transition.
+        shape: The shape of one example.
+        steps: The number of transitions of each draw.
+        jump: The standard deviation of the noise to take off; 0 leaves the draws where they are.
+    """
+
+    def __init__(
+        self,
+        model: _Energy,
+        kernel: Kernel,
+        shape: tuple[int, ...],
+        *,
+        steps: int = 200,
+        jump: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.kernel = kernel
+        self.shape = shape
+        self.steps = steps
+        self.jump = jump
+        self.register_buffer("origin", torch.zeros(()), persistent=False)  # where the device is
+
+    origin: Tensor
+
+    @torch.no_grad()
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """The ends of n chains, with shape (n, *shape)."""
+
+        def log_prob(x: Tensor) -> Tensor:
+            return self.model.unnormalized_log_prob(x, context)
+
+        start = torch.randn(n, *self.shape, device=self.origin.device)
+        tuning = self.steps // 2
+        state = run(self.kernel, log_prob, self.kernel.init(log_prob, start), tuning)
+        state = run(self.kernel.settled(), log_prob, state, self.steps - tuning)
+        return state.x + self.jump**2 * state.score
+
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The negative energy, with shape (batch,)."""
+        return self.model.unnormalized_log_prob(x, context)
+
+    def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The gradient of the negative energy by x, shaped as x."""
+        return self.model.score(x, context)
+
+
+class WithAnnealedLangevin(nn.Module):
+    """A score along a path, sampled by annealed Langevin dynamics.
+
+    Arguments:
+        model: The score, a module.
+        shape: The shape of one example.
+        steps: The number of Langevin steps at each level.
+        step: The step, in units of the level's variance.
+    """
+
+    origin: Tensor
+
+    def __init__(
+        self,
+        model: SupportsNoisedScore,
+        shape: tuple[int, ...],
+        *,
+        steps: int = 5,
+        step: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.shape = shape
+        self.steps = steps
+        self.step = step
+        self.register_buffer("origin", torch.zeros(()), persistent=False)  # where the device is
+
+    @torch.no_grad()
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """Draws, with shape (n, *shape)."""
+        path = self.model.path
+        noise = torch.randn(n, *self.shape, device=self.origin.device)
+        return annealed_langevin(
+            lambda x, t: self.model.score(x, context, t=t),
+            path,
+            noise * path.sigma(torch.ones_like(self.origin)),
+            steps=self.steps,
+            step=self.step,
+        )
+
+    def score(
+        self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float = 0.0
+    ) -> Tensor:
+        """The score of the data noised to t, shaped as x."""
+        return self.model.score(x, context, t=t)

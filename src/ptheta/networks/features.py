@@ -1,0 +1,136 @@
+"""Examples of any space as features that a network can read."""
+
+__all__ = ["Features"]
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.spaces import Categorical, Discrete, Group, Space, Table, groups
+
+
+class _Encoding(ABC):
+    """Features of one kind of value: from (..., n) to (..., size, n)."""
+
+    size: int
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class _Scaled(_Encoding):
+    offset: float = 0.0
+    factor: float = 1.0
+    size: int = 1
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return ((x.float() - self.offset) * self.factor).unsqueeze(-2)
+
+
+@dataclass(frozen=True)
+class _OneHot(_Encoding):
+    size: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        codes = torch.arange(self.size, device=x.device, dtype=x.dtype).unsqueeze(-1)
+        return (x.unsqueeze(-2) == codes).float()
+
+
+class Features(nn.Module):
+    """Features of examples: levels scaled to [-1, 1], categories one-hot, real values as they are.
+
+    A missing value (NaN) is zero in all its features, and each value of a table's column that may
+    be missing has one more, which is 1 where it is.
+
+    Arguments:
+        space: The space of the examples; real values are expected to be standardised.
+        one_hot_levels: The number of levels up to which levels are one-hot as well.
+
+    Attributes:
+        owner: The value of the flattened example that each feature belongs to.
+
+    Example:
+        >>> features = Features(Discrete((3,), levels=5))
+        >>> features(torch.tensor([[0, 2, 4]]))
+        tensor([[-1.,  0.,  1.]])
+    """
+
+    owner: Tensor
+    gaps: Tensor
+
+    def __init__(self, space: Space, one_hot_levels: int = 0) -> None:
+        super().__init__()
+        self.space = space
+        self.groups = groups(space)
+        self.encodings = tuple(_encoding(group, one_hot_levels) for group in self.groups)
+        owners: list[Tensor] = []
+        for i, (group, encoding) in enumerate(zip(self.groups, self.encodings, strict=True)):
+            positions = torch.tensor(group.positions)
+            self.register_buffer(f"positions_{i}", positions, persistent=False)
+            owners.append(positions.repeat(encoding.size))
+        gaps = torch.tensor(_gaps(space), dtype=torch.long)
+        self.register_buffer("gaps", gaps, persistent=False)
+        self.register_buffer("owner", torch.cat([*owners, gaps]), persistent=False)
+
+    @property
+    def features(self) -> int:
+        """The number of features of one example."""
+        return len(self.owner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The features of examples.
+
+        Arguments:
+            x: The examples, with shape (batch, *space.shape).
+
+        Returns:
+            The features, with shape (batch, features).
+        """
+        x = x.reshape(len(x), -1)
+        parts: list[Tensor] = []
+        for i, encoding in enumerate(self.encodings):
+            values = x if len(self.encodings) == 1 else x[:, self.get_buffer(f"positions_{i}")]
+            parts.append(encoding(values).flatten(1))
+        if isinstance(self.space, Table):
+            parts = [part.nan_to_num(nan=0.0) for part in parts]
+        if len(self.gaps):
+            parts.append(x[:, self.gaps].isnan().float())
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def of_value(self, position: int, x: Tensor) -> Tensor:
+        """The features of one value alone, in the order in which `owner` lists them.
+
+        Arguments:
+            position: Its position in the flattened example.
+            x: The value in each of n examples, with shape (n,); none is missing.
+
+        Returns:
+            The features, with shape (size, n).
+        """
+        pairs = zip(self.groups, self.encodings, strict=True)
+        own = next(encoding for group, encoding in pairs if position in group.positions)(x)
+        if isinstance(self.space, Table) and self.space.columns[position].missing:
+            return torch.cat([own, torch.zeros_like(own[:1])])
+        return own
+
+
+def _encoding(group: Group, one_hot_levels: int) -> _Encoding:
+    match group.space:
+        case Categorical():
+            return _OneHot(group.space.categories)
+        case Discrete() if 2 < group.space.levels <= one_hot_levels:
+            return _OneHot(group.space.levels)
+        case Discrete():
+            half = max(group.space.levels - 1, 1) / 2
+            return _Scaled(half, 1 / half)
+        case _:
+            return _Scaled()
+
+
+def _gaps(space: Space) -> list[int]:
+    if not isinstance(space, Table):
+        return []
+    return [i for i, column in enumerate(space.columns) if column.missing]

@@ -1,0 +1,82 @@
+r"""Linear layers some of whose weights are zero for ever.
+
+The mask is not multiplied in at each evaluation. Weights start masked, and the mask is applied
+to their gradient; then the moments of an optimiser, decoupled decay, averages of weights, sums over
+processes and copies all keep a masked weight at zero, and evaluation is an ordinary linear layer.
+What is loaded from elsewhere is masked on its way in.
+"""
+
+__all__ = ["MaskedLinear"]
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class MaskedLinear(nn.Linear):
+    """A linear layer in which an output sees only the inputs that its mask allows.
+
+    Arguments:
+        mask: Which weights may differ from zero, with shape (out_features, in_features).
+
+    Example:
+        >>> layer = MaskedLinear(torch.ones(3, 3).tril(-1))
+        >>> layer(torch.zeros(2, 3)).shape
+        torch.Size([2, 3])
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        out_features, in_features = mask.shape
+        super().__init__(in_features, out_features)
+        self.register_buffer("mask", mask.to(self.weight.dtype), persistent=False)
+        self.reset_masked_parameters()
+        self.register_load_state_dict_post_hook(_mask_again)
+
+    def reset_masked_parameters(self) -> None:
+        """Draws the weights afresh, each row scaled by the number of inputs that it sees."""
+        seen = self.mask.sum(dim=1, keepdim=True).clamp(min=1)
+        with torch.no_grad():
+            self.weight.uniform_(-1, 1).mul_(self.mask / seen.sqrt())
+            assert self.bias is not None
+            self.bias.zero_()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The outputs, with shape (..., out_features)."""
+        return F.linear(input, self.masked_weight, self.bias)
+
+    @property
+    def masked_weight(self) -> Tensor:
+        """The weight, whose gradient is masked."""
+        if not (torch.is_grad_enabled() and self.weight.requires_grad):
+            return self.weight
+        masked: Tensor = _MaskGradient.apply(self.weight, self.mask)  # pyright: ignore[reportAssignmentType]
+        return masked
+
+
+class _MaskGradient(torch.autograd.Function):
+    """The identity, whose gradient is masked."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(weight: Tensor, mask: Tensor) -> Tensor:
+        return weight.view_as(weight)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (mask,) = ctx.saved_tensors
+        return gradients[0] * mask, None
+
+
+def _mask_again(module: nn.Module, keys: Any) -> None:
+    assert isinstance(module, MaskedLinear)
+    with torch.no_grad():
+        module.weight.mul_(module.mask)

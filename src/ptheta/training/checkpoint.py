@@ -1,0 +1,101 @@
+"""Checkpoints: everything that has state, once in a while, so that nothing is lost."""
+
+__all__ = ["Checkpoint", "Interruption"]
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any, Protocol
+
+from ptheta.training.folder import RunFolder
+from ptheta.training.history import History
+from ptheta.training.loop import Stop
+from ptheta.training.types import Metrics
+
+
+class Stateful(Protocol):
+    """Anything with a state that can be taken and put back."""
+
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+    def load_state_dict(self, state: Any, /) -> object: ...
+
+
+class Checkpoint:
+    """Writes the state of a run every so many seconds; when makes no difference to what is learnt.
+
+    Arguments:
+        folder: Where to.
+        parts: What has state, by name.
+        history: The record, whose new rows are written along.
+        elapsed: Gives the seconds of training so far.
+        seconds: The seconds between checkpoints.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        parts: Mapping[str, Stateful],
+        history: History,
+        elapsed: Callable[[], float],
+        seconds: float,
+    ) -> None:
+        self.folder = folder
+        self.parts = parts
+        self.history = history
+        self.elapsed = elapsed
+        self.seconds = seconds
+        self.last = time.monotonic()
+
+    def __call__(self, step: int, metrics: Metrics) -> None:
+        if time.monotonic() - self.last >= self.seconds:
+            self.write(step)
+
+    def write(self, step: int) -> None:
+        """Writes now."""
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
+        state["step"], state["seconds"] = step, self.elapsed()
+        self.folder.append_metrics(self.history.new_rows())
+        self.folder.write_state(step, state)
+        self.last = time.monotonic()
+
+    def restore(self) -> tuple[int, float] | None:
+        """Puts the last state back.
+
+        Returns:
+            The number of steps and of seconds done, or None where nothing was written.
+        """
+        state = self.folder.read_state()
+        if state is None:
+            return None
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        self.history.resume(self.folder.read_metrics(), state["step"])
+        self.folder.rewrite_metrics(self.history.rows)
+        return int(state["step"]), float(state["seconds"])
+
+
+class Interruption:
+    """Ctrl-C ends the run after the step in hand; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> "Interruption":
+        if threading.current_thread() is threading.main_thread():
+            self.before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self.before)
+
+    def __call__(self, step: int, metrics: Metrics) -> Stop | None:
+        return Stop("interrupted", finished=False) if self.asked else None
+
+    def _ask(self, signum: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

@@ -1,0 +1,66 @@
+"""The learner of models that are fitted by counting."""
+
+from __future__ import annotations
+
+__all__ = ["CountingLearner", "SupportsCount"]
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ptheta.objectives.types import Batch
+from ptheta.protocols import SupportsLogProb
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from ptheta.training.gradient import ToReals
+    from ptheta.training.types import Metrics
+
+
+class SupportsCount(SupportsLogProb, Protocol):
+    """A model whose parameters are counts."""
+
+    counts: Tensor
+
+    def count(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The counts of a batch, shaped as `counts`; those of several batches add up."""
+        ...
+
+
+class CountingLearner:
+    """Counts the data, by default whole in one step.
+
+    Arguments:
+        model: What is fitted.
+        bridge: The way from data to the reals on which the model stands.
+        whole: Whether a batch is all the data, so that its counts take the place of those
+            before; otherwise they are added, and every example should come once.
+    """
+
+    def __init__(self, model: SupportsCount, bridge: ToReals, *, whole: bool = True) -> None:
+        self.model = model
+        self.bridge = bridge
+        self.whole = whole
+        self.converged = False
+
+    def setup(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+
+    @torch.no_grad()
+    def step(self, batch: Batch) -> Metrics:
+        u, log_det = self.bridge.to_reals(batch.x)
+        counts = self.model.count(u, batch.context)
+        counts = self.fabric.all_reduce(counts, reduce_op="sum")
+        assert isinstance(counts, Tensor)
+        self.model.counts.copy_(counts if self.whole else self.model.counts + counts)
+        self.converged = self.whole
+        return {"loss": -(self.model.log_prob(u, batch.context) + log_det).mean()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"converged": self.converged}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.converged = bool(state["converged"])

@@ -1,0 +1,64 @@
+"""Where a fit runs: Lightning Fabric for a device, a precision and a number of processes."""
+
+from __future__ import annotations
+
+__all__ = ["PRECISIONS", "Precision", "make_fabric", "resolve_device"]
+
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+import torch
+
+from ptheta.errors import PthetaError, nearest
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+
+def resolve_device(name: str) -> str:
+    """The device that a name stands for on this machine.
+
+    Arguments:
+        name: auto, cpu, cuda or mps.
+
+    Raises:
+        PthetaError: There is no such device here.
+    """
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if available[device])
+    if name not in available:
+        raise PthetaError(f"there is no device '{name}'. {nearest(name, ['auto', *available])}")
+    if not available[name]:
+        raise PthetaError(f"this machine has no {name} device that torch can use; try cpu or auto.")
+    return name
+
+
+def make_fabric(device: str = "auto", precision: str = "32-true", processes: int = 1) -> Fabric:
+    """Fabric for a device, a precision and a number of processes.
+
+    Arguments:
+        device: auto, cpu, cuda or mps.
+        precision: The arithmetic, such as 32-true or bf16-mixed.
+        processes: The number of processes, each on a device (or a share of the processor).
+
+    Raises:
+        PthetaError: There is no such device or precision here.
+    """
+    if precision not in PRECISIONS:
+        raise PthetaError(f"there is no precision '{precision}'. {nearest(precision, PRECISIONS)}")
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    accelerator = resolve_device(device)
+    checked = cast("Precision", precision)
+    if processes == 1:
+        return Fabric(accelerator=accelerator, devices=1, precision=checked)
+    strategy = DDPStrategy(start_method="spawn", broadcast_buffers=False)
+    return Fabric(accelerator=accelerator, devices=processes, precision=checked, strategy=strategy)

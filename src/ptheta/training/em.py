@@ -1,0 +1,82 @@
+"""The learner of models that are maximised in closed form: expectation-maximisation."""
+
+from __future__ import annotations
+
+__all__ = ["EMLearner"]
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from ptheta.objectives.types import Batch
+from ptheta.training.gradient import ToReals
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from ptheta.training.types import Metrics
+
+
+class SupportsEM(Protocol):
+    """A model with an expectation and a maximisation in closed form."""
+
+    def expectation(self, x: torch.Tensor, *, careful: bool = False) -> Any:
+        """The sufficient statistics of rows, a named tuple of tensors that add."""
+        ...
+
+    def maximization(self, statistics: Any) -> None:
+        """Takes the parameters that are most likely under the statistics."""
+        ...
+
+
+class EMLearner:
+    """Expectation-maximisation: a step is one pass over the batch, which is the whole data.
+
+    The first iterations are done in float32; when the gain falls under the tolerance they go on
+    in float64, until it does so again.
+
+    Arguments:
+        model: The model.
+        tolerance: The gain in nats per row under which an iteration counts as no gain.
+        bridge: The way from data to the reals on which the model lives.
+    """
+
+    def __init__(
+        self, model: SupportsEM, *, tolerance: float = 1e-4, bridge: ToReals | None = None
+    ) -> None:
+        self.model = model
+        self.tolerance = tolerance
+        self.bridge = bridge
+        self.careful = False
+        self.converged = False
+        self.latest = -math.inf
+
+    def setup(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+
+    @torch.no_grad()
+    def step(self, batch: Batch) -> Metrics:
+        x = batch.x if self.bridge is None else self.bridge.to_reals(batch.x)[0]
+        statistics = self.model.expectation(x, careful=self.careful)
+        if self.fabric.world_size > 1:
+            shared = (self.fabric.all_reduce(part, reduce_op="sum") for part in statistics)
+            statistics = type(statistics)(*shared)
+        self.model.maximization(statistics)
+        mean = statistics.log_likelihood / statistics.rows
+        self._judge(mean.item())
+        return {"loss": -mean.float()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"careful": self.careful, "converged": self.converged, "latest": self.latest}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.careful, self.converged = bool(state["careful"]), bool(state["converged"])
+        self.latest = float(state["latest"])
+
+    def _judge(self, mean: float) -> None:
+        if mean - self.latest < self.tolerance:
+            self.converged = self.careful
+            self.careful = True
+        self.latest = mean

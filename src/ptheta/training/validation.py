@@ -1,0 +1,77 @@
+"""Looking at held-out data while training: the record, the best weights, early stopping."""
+
+__all__ = ["Validation"]
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ptheta.training.loop import Stop
+from ptheta.training.types import Metrics
+
+
+class Validation:
+    """Measures a model every so many steps, keeps its best weights, and stops when it is done.
+
+    Arguments:
+        model: What is measured: the model, or the average of its weights.
+        figure: Gives the figure of a model; higher is better.
+        every: The number of steps between measurements. It counts steps and not seconds, so
+            that a run that is resumed takes the same decisions.
+        patience: The measurements without improvement after which to stop; None never stops.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        figure: Callable[[nn.Module], float],
+        every: int,
+        patience: int | None,
+    ) -> None:
+        self.model = model
+        self.figure = figure
+        self.every = every
+        self.patience = patience
+        self.latest = -math.inf
+        self.best = -math.inf
+        self.best_step = 0
+        self.misses = 0
+        self.weights: dict[str, Tensor] = {}
+
+    def __call__(self, step: int, metrics: Metrics) -> Stop | None:
+        return self.measure(step) if step % self.every == 0 else None
+
+    def measure(self, step: int) -> Stop | None:
+        """Measures now."""
+        self.latest = self.figure(self.model)
+        if self.latest > self.best:
+            self.best, self.best_step, self.misses = self.latest, step, 0
+            self.weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        else:
+            self.misses += 1
+        if self.patience is not None and self.misses >= self.patience:
+            return Stop(f"no better for {self.misses} looks at held-out data")
+        return None
+
+    def keep_best(self) -> None:
+        """Puts the best weights back into the model; without any, leaves it as it is."""
+        if self.weights:
+            self.model.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The figures and the best weights."""
+        return {
+            "latest": self.latest,
+            "best": self.best,
+            "best_step": self.best_step,
+            "misses": self.misses,
+            "weights": self.weights,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes back to a state."""
+        self.latest, self.best = float(state["latest"]), float(state["best"])
+        self.best_step, self.misses = int(state["best_step"]), int(state["misses"])
+        self.weights = dict(state["weights"])
