@@ -66,6 +66,7 @@ class Features(nn.Module):
         self.space = space
         self.groups = groups(space)
         self.encodings = tuple(_encoding(group, one_hot_levels) for group in self.groups)
+        self.group_of = {d: i for i, group in enumerate(self.groups) for d in group.positions}
         owners: list[Tensor] = []
         for i, (group, encoding) in enumerate(zip(self.groups, self.encodings, strict=True)):
             positions = torch.tensor(group.positions)
@@ -110,8 +111,7 @@ class Features(nn.Module):
         Returns:
             The features, with shape (size, n).
         """
-        pairs = zip(self.groups, self.encodings, strict=True)
-        own = next(encoding for group, encoding in pairs if position in group.positions)(x)
+        own = self.encodings[self.group_of[position]](x)
         if isinstance(self.space, Table) and self.space.columns[position].missing:
             return torch.cat([own, torch.zeros_like(own[:1])])
         return own

@@ -45,8 +45,14 @@ def ebm(
     match objective:
         case "pcd":
             obj = PersistentContrastiveDivergence(
-                kernel, shape, context_space, chains=chains, steps=chain_steps, refresh=refresh,
-                noise=noise, penalty=penalty,
+                kernel,
+                shape,
+                context_space,
+                chains=chains,
+                steps=chain_steps,
+                refresh=refresh,
+                noise=noise,
+                penalty=penalty,
             )
         case "dsm":
             obj = DenoisingScoreMatching(noise)

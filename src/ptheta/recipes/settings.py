@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from ptheta.errors import PthetaError, nearest
 
@@ -32,6 +33,16 @@ class Setting:
     type: Any
     default: Any
     meaning: str
+
+    @property
+    def type_text(self) -> str:
+        """The type and its bounds, for a person: ``int >= 1``."""
+        return _type_text(self.type)
+
+    @property
+    def default_text(self) -> str:
+        """The default as it would be typed."""
+        return "none" if self.default is None else str(self.default)
 
 
 @cache
@@ -88,6 +99,31 @@ def check_settings(
                 f"(the default is {known[key].default!r})."
             ) from None
     return checked
+
+
+def _type_text(annotation: Any) -> str:
+    if get_origin(annotation) is Annotated:
+        inner, *bounds = get_args(annotation)
+        return " ".join([_type_text(inner), *(_bound_text(bound) for bound in bounds)])
+    if get_origin(annotation) is Literal:
+        return " | ".join(str(value) for value in get_args(annotation))
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(_type_text(inner) for inner in get_args(annotation))
+    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def _bound_text(bound: Any) -> str:
+    match bound:
+        case Ge():
+            return f">= {bound.ge}"
+        case Gt():
+            return f"> {bound.gt}"
+        case Le():
+            return f"<= {bound.le}"
+        case Lt():
+            return f"< {bound.lt}"
+        case _:
+            return str(bound)
 
 
 def _none(value: Any) -> Any:

@@ -1,1 +1,13 @@
-"""The contract of a recipe as checks that anyone can run."""
+"""The contract of a recipe as checks that anyone can run on theirs.
+
+>>> from ptheta.recipes.registry import build
+>>> from ptheta.spaces import Binary
+>>> from ptheta.testing import checks
+>>> for check in checks(lambda: build("independent", Binary((3,))), Binary((3,))):
+...     check.run()
+"""
+
+__all__ = ["Check", "checks", "example_rows"]
+
+from ptheta.testing.checks import Check, checks
+from ptheta.testing.examples import example_rows

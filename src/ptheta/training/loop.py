@@ -97,6 +97,7 @@ def loop(
     callbacks: Sequence[Callback] = (),
     *,
     step: int = 0,
+    stop: Stop | None = None,
 ) -> tuple[int, Stop]:
     """Trains.
 
@@ -106,11 +107,12 @@ def loop(
         budget: How long to train.
         callbacks: What is done after each step, in order.
         step: The number of steps done before.
+        stop: Why it had stopped before, where it had.
 
     Returns:
         The number of steps done in all, and why it stopped.
     """
-    stop = budget.spent(step)
+    stop = stop or budget.spent(step)
     while stop is None:
         metrics = learner.step(batches.next())
         step += 1

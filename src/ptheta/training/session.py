@@ -136,9 +136,8 @@ def train(
         callbacks: list[Callback] = []
         if average is not None:
             callbacks.append(_Update(average))
-        callbacks += [guard, _Keep(validation, guard, good), history]
-        if isinstance(plan.learner, SupportsConverged):
-            callbacks.append(_Converged(plan.learner))
+        converged = _Converged(plan.learner)
+        callbacks += [guard, _Keep(validation, guard, good), history, converged]
         if checkpoint is not None:
             callbacks.append(checkpoint)
         if watch is not None and fabric.is_global_zero:
@@ -151,6 +150,8 @@ def train(
                 budget,
                 [*callbacks, *plan.callbacks, interruption],
                 step=done[0],
+                # a run cut off just after it had stopped has stopped
+                stop=validation.verdict() or converged(done[0], {}),
             )
             guard.look()
         except Diverged as error:
@@ -195,11 +196,13 @@ class _Keep:
 
 
 class _Converged:
-    def __init__(self, learner: SupportsConverged) -> None:
-        self.learner = learner
+    def __init__(self, learner: Learner) -> None:
+        self.learner = learner if isinstance(learner, SupportsConverged) else None
 
     def __call__(self, step: int, metrics: Metrics) -> Stop | None:
-        return Stop(f"converged after {step} steps") if self.learner.converged else None
+        if self.learner is None or not self.learner.converged:
+            return None
+        return Stop(f"converged after {step} steps")
 
 
 class Watch:

@@ -51,6 +51,10 @@ class Validation:
             self.weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         else:
             self.misses += 1
+        return self.verdict()
+
+    def verdict(self) -> Stop | None:
+        """Whether patience has run out."""
         if self.patience is not None and self.misses >= self.patience:
             return Stop(f"no better for {self.misses} looks at held-out data")
         return None

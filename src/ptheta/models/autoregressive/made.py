@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
+from ptheta.models.autoregressive.drawing import Drawing
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import Normalised
 from ptheta.networks.context import ContextFeatures
@@ -101,7 +102,13 @@ class MADE(Normalised):
         self.direct = MaskedLinear(outputs[:, None] > inputs) if direct else None
         self.activation = activation()
         self.dropout = nn.Dropout(dropout)
-        self.ranks = tuple(tuple(layer.tolist()) for layer in layers)
+        for i, layer in enumerate([*layers, outputs]):
+            self.register_buffer(f"degrees_{i}", layer, persistent=False)
+
+    @property
+    def degrees(self) -> list[Tensor]:
+        """The degrees of the units of each layer; of inputs and outputs, the rank of the value."""
+        return [self.get_buffer(f"degrees_{i}") for i in range(len(self.layers) + 2)]
 
     def forward(self, context: Tensor | None = None) -> "Autoregressive":
         """The distribution of examples, given the context if the model is conditional."""
@@ -147,7 +154,7 @@ class MADE(Normalised):
         Returns:
             The examples, with shape (n, *space.shape).
         """
-        return _Drawing(self, uniforms, context).run()
+        return Drawing(self, uniforms, context).run()
 
 
 def degrees(features: int, values: int, first: int = 0) -> Tensor:
@@ -166,11 +173,8 @@ def degrees(features: int, values: int, first: int = 0) -> Tensor:
         [0, 2, 5, 7]
     """
     # with fewer units than degrees, taking the first ones would leave late values unseen
-    span = max(values - 1 - first, 1)
-    middle = (torch.arange(features, dtype=torch.float64) + 0.5) / features if False else None
-    del middle
-    spread = torch.linspace(first, first + span - 1, features, dtype=torch.float64)
-    return spread.round().long()
+    last = max(values - 2, first)
+    return torch.linspace(first, last, features, dtype=torch.float64).round().long()
 
 
 class Autoregressive(Distribution):

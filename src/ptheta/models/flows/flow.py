@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ptheta.models.conditional import ConditionalDistribution
+from ptheta.models.normalised import Normalised
 from ptheta.models.flows.bijections import Bijection
 from ptheta.networks.context import ContextFeatures
 from ptheta.spaces import Categorical, Real
 
 
-class Flow(ConditionalDistribution):
+class Flow(Normalised):
     r"""The law of :math:`x = f(z)`, :math:`z \sim N(0, I)`, with f a bijection.
 
     .. math:: \log p(x) = \log N(f^{-1}(x); 0, I) + \log |\det \partial f^{-1} / \partial x|

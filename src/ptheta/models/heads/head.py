@@ -115,6 +115,7 @@ class Head(nn.Module):
         self.groups = groups(space)
         pick = choose or (lambda group: kind_of(group.space, components, min_scale))
         self.kinds = tuple(pick(group) for group in self.groups)
+        self.group_of = {d: i for i, group in enumerate(self.groups) for d in group.positions}
         self.gaps = isinstance(space, Table)
         owners: list[Tensor] = []
         for i, (group, kind) in enumerate(zip(self.groups, self.kinds, strict=True)):
@@ -135,8 +136,7 @@ class Head(nn.Module):
 
     def kind(self, position: int) -> Kind:
         """The distribution of one value of a flattened example."""
-        pairs = zip(self.groups, self.kinds, strict=True)
-        return next(kind for group, kind in pairs if position in group.positions)
+        return self.kinds[self.group_of[position]]
 
     def forward(self, parameters: Tensor) -> "Factorised":
         """The distribution.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ptheta.models.conditional import ConditionalDistribution
+from ptheta.models.normalised import Normalised
 from ptheta.models.latent.covariances import Covariance
 
 # rows are taken in blocks whose quadratic features stay in the processor's cache
@@ -34,7 +34,7 @@ class Statistics(NamedTuple):
     rows: Tensor
 
 
-class GaussianMixture(ConditionalDistribution):
+class GaussianMixture(Normalised):
     r"""A mixture of Gaussians, learnt by expectation-maximisation.
 
     .. math:: p(x) = \sum_k \pi_k \, N(x; \mu_k, \Sigma_k)

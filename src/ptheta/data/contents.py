@@ -1,0 +1,91 @@
+"""What a reader hands over: the examples as they were written, before kinds and splits."""
+
+from __future__ import annotations
+
+__all__ = ["DEFAULT_SPLITS", "Arrays", "Contents", "Fractions", "Frame", "Parts", "Text", "few", "quoted"]
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptheta.spaces import Space
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Fractions = tuple[float, float, float]
+Parts = Mapping[str, NDArray[np.int64]]  # rows of train, validation, test, where they are given
+
+DEFAULT_SPLITS: Fractions = (0.7, 0.1, 0.2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What all readers hand over. Final classes: Frame, Arrays, Text.
+
+    Arguments:
+        where: What messages call it: the file, or a few words.
+        parts: The rows of the splits that come with it. Without rows for validation or test,
+            those are taken from the training rows by seed.
+        splits: The fractions for a split by seed, where none comes with it.
+        notes: What a person should know of it, a sentence each.
+    """
+
+    where: str
+    parts: Parts = field(default_factory=dict[str, NDArray[np.int64]])
+    splits: Fractions = DEFAULT_SPLITS
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame(Contents):
+    """A table whose columns have names.
+
+    Arguments:
+        frame: The rows.
+    """
+
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrays(Contents):
+    """Numbers of one kind.
+
+    Arguments:
+        x: The numbers, with shape (rows, *shape); images as (rows, channels, height, width).
+        labels: What an example can be conditioned on, by name, with shape (rows,).
+        space: The space of the examples, where it is known beforehand.
+        columns: The names of the values of an example, where they have names.
+    """
+
+    x: NDArray[Any]
+    labels: Mapping[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
+    space: Space | None = None
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text(Contents):
+    """One long text.
+
+    Arguments:
+        text: The text.
+    """
+
+    text: str
+
+
+def few(items: Iterable[object], limit: int = 5) -> str:
+    """The first few items for a message, such as ``3, 8, 9, ... (12 in all)``."""
+    found = [str(item) for item in items]
+    shown = ", ".join(found[:limit])
+    return shown if len(found) <= limit else f"{shown}, ... ({len(found)} in all)"
+
+
+def quoted(names: Iterable[object], limit: int = 8) -> str:
+    """As `few`, in quotation marks."""
+    return few((f"'{name}'" for name in names), limit)

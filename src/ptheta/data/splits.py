@@ -1,0 +1,189 @@
+"""Three splits, and the hash that tells one data set from another."""
+
+__all__ = ["Examples", "assemble", "fingerprint", "split_rows"]
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ptheta.data.contents import DEFAULT_SPLITS, Fractions, Parts, quoted
+from ptheta.data.dataset import Data, Rows, Split, Truth
+from ptheta.data.streaming import SelectedRows
+from ptheta.errors import PthetaError, nearest
+from ptheta.spaces import Categorical, Real, Space
+
+_SAMPLED = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Examples in their space, before they are split.
+
+    Arguments:
+        where: What messages call them.
+        space: Their space.
+        x: The examples, with shape (rows, *space.shape).
+        contexts: What they can be conditioned on, by name.
+        columns: The names of the values of an example.
+        notes: What a person should know, a sentence each.
+        parts: The rows of the splits that come with them.
+        splits: The fractions for a split by seed.
+        ordered: Whether neighbours depend on each other, so that splits are stretches.
+    """
+
+    where: str
+    space: Space
+    x: Rows
+    contexts: Mapping[str, tuple[Tensor, Categorical | Real]] = field(
+        default_factory=dict[str, tuple[Tensor, Categorical | Real]]
+    )
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    parts: Parts = field(default_factory=dict[str, NDArray[np.int64]])
+    splits: Fractions = DEFAULT_SPLITS
+    ordered: bool = False
+
+
+def assemble(
+    name: str,
+    examples: Examples,
+    context: str | None,
+    splits: Fractions | None,
+    seed: int,
+    truth: Truth | None = None,
+) -> Data:
+    """A data set of examples.
+
+    Arguments:
+        name: Its name.
+        examples: The examples.
+        context: The name of what they are conditioned on, or None.
+        splits: The fractions of train, validation and test; None takes the splits that come with
+            the examples, if any.
+        seed: The seed of a split by chance.
+        truth: What is known of the true density.
+
+    Raises:
+        PthetaError: There are too few rows, or there is no such context.
+    """
+    values, context_space = _context(examples, context)
+    rows = split_rows(examples, splits, seed)
+    train, validation, test = (_take(examples.x, values, index) for index in rows)
+    return Data(
+        name=name,
+        space=examples.space,
+        train=train,
+        validation=validation,
+        test=test,
+        context_space=context_space,
+        truth=truth,
+        notes=examples.notes,
+        fingerprint=fingerprint(examples.space, (train, validation, test)),
+        columns=examples.columns,
+    )
+
+
+def split_rows(
+    examples: Examples, splits: Fractions | None, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of train, validation and test.
+
+    Arguments:
+        examples: The examples.
+        splits: The fractions; None takes the given rows first. Where only some splits are given, a
+            tenth of the training rows makes the validation rows, a fifth the test rows.
+        seed: The seed.
+
+    Raises:
+        PthetaError: There are fewer than three rows, or the fractions are not three positive
+            numbers that sum to one.
+    """
+    n = len(examples.x)
+    if n < 3:
+        raise PthetaError(
+            f"{examples.where} holds {n} row{'s'[: n != 1]}, but three splits need at least 3. "
+            "Give more examples."
+        )
+    generator = np.random.default_rng(seed)
+    if splits is None and examples.parts:
+        return _given(examples, generator)
+    fractions = splits or examples.splits
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise PthetaError(
+            "splits must be three positive fractions that sum to 1, such as 0.7, 0.1, 0.2; "
+            f"got {fractions}."
+        )
+    order = np.arange(n) if examples.ordered else generator.permutation(n)
+    validation, test = (max(1, round(n * fraction)) for fraction in fractions[1:])
+    train = max(1, n - validation - test)
+    first, second, third = np.split(order, [train, n - test])
+    return first, second, third
+
+
+def _given(
+    examples: Examples, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    parts = dict(examples.parts)
+    train = parts["train"]
+    for name, fraction in (("test", 0.2), ("validation", 0.1)):
+        if name not in parts:
+            count = max(1, round(fraction * len(train)))
+            order = train if examples.ordered else generator.permutation(train)
+            train, parts[name] = order[:-count], order[-count:]
+    for name, rows in (("train", train), *parts.items()):
+        if not len(rows):
+            raise PthetaError(f"{examples.where} has no {name} rows. Give some, or give splits.")
+    return train, parts["validation"], parts["test"]
+
+
+def fingerprint(space: Space, splits: tuple[Split, Split, Split]) -> str:
+    """A hash of the examples and their split, as 64 hexadecimal digits.
+
+    Of rows that stay on disk only their number and a sample evenly spread over them are read.
+
+    Arguments:
+        space: The space of the examples.
+        splits: The three splits.
+    """
+    digest = hashlib.sha256(repr(space).encode())
+    for split in splits:
+        digest.update(str(len(split)).encode())
+        if isinstance(split.x, Tensor):
+            _update(digest, split.x)
+        else:
+            _update(digest, split.x[torch.linspace(0, len(split) - 1, _SAMPLED).long()])
+        if split.context is not None:
+            _update(digest, split.context)
+    return digest.hexdigest()
+
+
+def _update(digest: "hashlib._Hash", x: Tensor) -> None:
+    digest.update(np.ascontiguousarray(x.cpu().numpy()).data)
+
+
+def _context(
+    examples: Examples, context: str | None
+) -> tuple[Tensor | None, Categorical | Real | None]:
+    if context is None:
+        return None, None
+    if context in examples.contexts:
+        return examples.contexts[context]
+    if not examples.contexts:
+        raise PthetaError(
+            f"{examples.where} has nothing to condition on, so '{context}' cannot be its context."
+        )
+    raise PthetaError(
+        f"{examples.where} has no context '{context}'; it has {quoted(examples.contexts)}. "
+        f"{nearest(context, examples.contexts)}"
+    )
+
+
+def _take(x: Rows, context: Tensor | None, rows: NDArray[np.int64]) -> Split:
+    index = torch.from_numpy(rows)
+    taken = x[index] if isinstance(x, Tensor) else SelectedRows(x, index)
+    return Split(taken, None if context is None else context[index])

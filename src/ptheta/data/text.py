@@ -1,0 +1,109 @@
+"""Texts as windows of characters."""
+
+__all__ = ["WINDOW", "conform_text", "interpret_text", "read_text"]
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ptheta.data.contents import Text
+from ptheta.data.splits import Examples
+from ptheta.errors import PthetaError
+from ptheta.spaces import Categorical, Space
+
+WINDOW = 64
+
+
+def read_text(path: Path) -> Text:
+    """A text file.
+
+    Arguments:
+        path: A file in UTF-8.
+
+    Raises:
+        PthetaError: It is empty, or not UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise PthetaError(
+            f"{path} is not UTF-8 text (at byte {error.start}). Save it again with the encoding "
+            "UTF-8."
+        ) from None
+    if not text:
+        raise PthetaError(f"{path} is empty. Give a file with text.")
+    return Text(where=path.name, text=text)
+
+
+def interpret_text(contents: Text, window: int = WINDOW) -> Examples:
+    """Consecutive windows of a text; the characters that occur are the categories.
+
+    Arguments:
+        contents: The text.
+        window: The characters in a window. What is left over at the end is left out.
+
+    Raises:
+        PthetaError: The text is shorter than three windows, or of one character only.
+    """
+    codes = _code_points(contents.text)
+    alphabet = np.unique(codes)
+    if len(codes) < 3 * window or len(alphabet) < 2:
+        raise PthetaError(
+            f"{contents.where} holds {len(codes)} characters, {len(alphabet)} of them different; "
+            f"windows of {window} need at least {3 * window} characters, 2 of them different."
+        )
+    labels = tuple(map(chr, alphabet.tolist()))
+    space = Categorical((window,), len(labels), labels, layout="sequence")
+    return Examples(
+        where=contents.where,
+        space=space,
+        x=_windows(np.searchsorted(alphabet, codes), window).to(space.dtype),
+        notes=(
+            *contents.notes,
+            f"Text of {len(codes)} characters, cut into windows of {window}; the splits are "
+            "stretches of it, in order.",
+        ),
+        parts=contents.parts,
+        splits=contents.splits,
+        ordered=True,
+    )
+
+
+def conform_text(contents: Text, space: Space) -> Tensor:
+    """The windows of a text in a space that is known.
+
+    Arguments:
+        contents: The text.
+        space: The space.
+
+    Returns:
+        Codes with shape (windows, window); a character that is not known has the code
+        ``categories``.
+
+    Raises:
+        PthetaError: The space is not one of text.
+    """
+    if not isinstance(space, Categorical) or space.layout != "sequence" or not space.labels:
+        raise PthetaError(f"{contents.where} is text, but {space.describe()} is expected.")
+    alphabet = np.array([ord(label) for label in space.labels])
+    codes = _code_points(contents.text)
+    found = np.searchsorted(alphabet, codes).clip(max=len(alphabet) - 1)
+    known = np.where(alphabet[found] == codes, found, space.categories)
+    if len(codes) < space.shape[0]:
+        raise PthetaError(
+            f"{contents.where} holds {len(codes)} characters, less than one window of "
+            f"{space.shape[0]}. Give more text."
+        )
+    return _windows(known, space.shape[0])
+
+
+def _code_points(text: str) -> NDArray[np.int64]:
+    return np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.int64)
+
+
+def _windows(codes: NDArray[np.int64], window: int) -> Tensor:
+    count = len(codes) // window
+    return torch.from_numpy(codes[: count * window].reshape(count, window))

@@ -1,0 +1,268 @@
+"""The checks that every recipe passes, chosen by what its model can do."""
+
+__all__ = ["Check", "checks"]
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ptheta.objectives.types import Batch
+from ptheta.protocols import (
+    SupportsElbo,
+    SupportsEncode,
+    SupportsInitialize,
+    SupportsLogProb,
+    SupportsSample,
+    SupportsScore,
+    SupportsUnnormalizedLogProb,
+)
+from ptheta.random import seeded
+from ptheta.recipes.algorithm import Algorithm
+from ptheta.spaces import Categorical, Real, Space
+from ptheta.testing.examples import example_context, example_rows, grid, states
+
+_ROWS = 256
+_DRAWS = 4000
+
+
+@dataclass(frozen=True)
+class Check:
+    """One property.
+
+    Arguments:
+        name: What is checked.
+        run: Checks it; raises AssertionError where it does not hold.
+    """
+
+    name: str
+    run: Callable[[], None]
+
+
+def checks(
+    make: Callable[[], Algorithm],
+    space: Space,
+    context_space: Categorical | Real | None = None,
+    *,
+    steps: int = 10,
+) -> Iterator[Check]:
+    """The checks that apply to a recipe on a space.
+
+    Statistical checks use a fixed seed and a bound of five standard errors, which a correct
+    model crosses once in two million times.
+
+    Arguments:
+        make: Makes the algorithm; called anew for each check.
+        space: The space.
+        context_space: What it is conditioned on, if anything.
+        steps: The number of updates before a model is checked.
+    """
+    fitted = partial(_fitted, make, space, context_space, steps)
+    model = fitted().model
+    yield Check("every update is finite and reaches every parameter", partial(_learns, fitted))
+    yield Check("state goes out and comes back", partial(_round_trip, fitted))
+    if isinstance(model, SupportsSample):
+        yield Check("draws lie in the space", partial(_draws, fitted, space))
+        yield Check("the same seed gives the same draws", partial(_same_seed, fitted))
+    if isinstance(model, SupportsLogProb):
+        yield Check("a batch is a loop over rows", partial(_batch_is_loop, fitted, "log_prob"))
+        yield Check("probabilities sum to one", partial(_normalised, fitted, space))
+        yield Check("draws follow the density", partial(_goodness_of_fit, fitted, space))
+    if isinstance(model, SupportsElbo):
+        yield Check("the bound lies under the evidence", partial(_bound_sums, fitted, space))
+        yield Check("the bound rises with particles", partial(_bound_rises, fitted))
+    if isinstance(model, SupportsUnnormalizedLogProb):
+        verb = "unnormalized_log_prob"
+        yield Check("a batch is a loop over rows", partial(_batch_is_loop, fitted, verb))
+    if isinstance(model, SupportsScore) and space.continuous:
+        yield Check("the score is the gradient", partial(_score_is_gradient, fitted))
+    if isinstance(model, SupportsEncode):
+        yield Check("a latent for each row", partial(_encodes, fitted))
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    algorithm: Algorithm
+    x: Tensor
+    context: Tensor | None
+    before: dict[str, Tensor]
+
+    @property
+    def model(self) -> Any:
+        return self.algorithm.model
+
+    def given(self, rows: int) -> Tensor | None:
+        if self.context is None:
+            return None
+        return self.context[torch.arange(rows) % len(self.context)]
+
+
+def _fitted(
+    make: Callable[[], Algorithm],
+    space: Space,
+    context_space: Categorical | Real | None,
+    steps: int,
+) -> _Fitted:
+    from lightning_fabric import Fabric
+
+    with seeded(0), torch.enable_grad():
+        algorithm = make()
+        x = example_rows(space, _ROWS)
+        context = example_context(context_space, _ROWS)
+        if isinstance(algorithm.model, SupportsInitialize):
+            algorithm.model.initialize(x, context)
+        before = {k: v.clone() for k, v in algorithm.model.named_parameters()}
+        algorithm.learner.setup(Fabric(accelerator="cpu", devices=1))
+        for _ in range(steps):
+            metrics = algorithm.learner.step(Batch(x, context))
+            _require(bool(metrics["loss"].isfinite()), f"the loss is {metrics['loss'].item()}")
+        algorithm.model.eval()
+    return _Fitted(algorithm, x, context, before)
+
+
+def _learns(fitted: Callable[[], _Fitted]) -> None:
+    found = fitted()
+    for name, parameter in found.model.named_parameters():
+        _require(bool(parameter.isfinite().all()), f"{name} is not finite")
+        moved = not torch.equal(parameter, found.before[name])
+        _require(
+            moved or not parameter.requires_grad, f"{name} never moved: no gradient reaches it"
+        )
+
+
+def _round_trip(fitted: Callable[[], _Fitted]) -> None:
+    found = fitted()
+    state = {k: v.clone() for k, v in found.model.state_dict().items()}
+    with torch.no_grad():
+        for tensor in found.model.state_dict().values():
+            tensor.zero_()
+    found.model.load_state_dict(state)
+    for name, tensor in found.model.state_dict().items():
+        _require(torch.equal(tensor, state[name]), f"{name} came back changed")
+
+
+def _draws(fitted: Callable[[], _Fitted], space: Space) -> None:
+    found = fitted()
+    with seeded(1):
+        x = found.model.sample(50, found.given(50))
+    _require(tuple(x.shape) == (50, *space.shape), f"draws have shape {tuple(x.shape)}")
+    _require(x.dtype == space.dtype, f"draws are {x.dtype}, expected {space.dtype}")
+    _require(not x.requires_grad, "draws carry gradient")
+    _require(bool(space.contains(x).all()), "some draws lie outside the space")
+
+
+def _same_seed(fitted: Callable[[], _Fitted]) -> None:
+    found = fitted()
+    drawn: list[Tensor] = []
+    for _ in range(2):
+        with seeded(3):
+            drawn.append(found.model.sample(5, found.given(5)))
+    _require(torch.equal(*drawn), "two draws under one seed differ")
+
+
+@torch.no_grad()
+def _batch_is_loop(fitted: Callable[[], _Fitted], verb: str) -> None:
+    found = fitted()
+    x, context = found.x[:8], found.given(8)
+    ask = getattr(found.model, verb)
+    whole = ask(x, context)
+    _require(tuple(whole.shape) == (8,), f"{verb} has shape {tuple(whole.shape)}, expected (8,)")
+    one_by_one = torch.cat(
+        [ask(x[i : i + 1], None if context is None else context[i : i + 1]) for i in range(8)]
+    )
+    torch.testing.assert_close(whole, one_by_one, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def _normalised(fitted: Callable[[], _Fitted], space: Space) -> None:
+    found = fitted()
+    x, weight = _support(space)
+    if x is None:
+        return
+    total = (found.model.log_prob(x, _one(found, len(x))).double().exp() * weight).sum().item()
+    _require(abs(total - 1) < (1e-4 if weight == 1 else 1e-2), f"the density sums to {total:.6f}")
+
+
+@torch.no_grad()
+def _goodness_of_fit(fitted: Callable[[], _Fitted], space: Space) -> None:
+    found = fitted()
+    with seeded(2):
+        drawn = found.model.sample(_DRAWS, _one(found, _DRAWS))
+    mine = found.model.log_prob(drawn, _one(found, _DRAWS)).double()
+    x, weight = _support(space)
+    if x is None or not mine.isfinite().all():
+        _require(bool(mine.isfinite().all()), "some draws have no probability")
+        return
+    # the mean log-density of draws is the negative entropy, which the support gives exactly
+    log_p = found.model.log_prob(x, _one(found, len(x))).double()
+    p = log_p.exp() * weight
+    expected = (p * log_p.clamp(min=-700)).sum()
+    error = mine.std() / math.sqrt(_DRAWS)
+    slack = 1e-3 if weight == 1 else 1e-2
+    off = (mine.mean() - expected).abs().item()
+    _require(off < 5 * error.item() + slack, f"draws are off their own density by {off:.4f} nats")
+
+
+@torch.no_grad()
+def _bound_sums(fitted: Callable[[], _Fitted], space: Space) -> None:
+    found = fitted()
+    x = states(space)
+    if x is None:
+        return
+    with seeded(4):
+        draws = torch.stack([found.model.elbo(x, _one(found, len(x))) for _ in range(8)])
+    # the mean of draws of a bound is a bound on log p(x), and the p(x) sum to one at most
+    total = draws.mean(dim=0).double().exp().sum().item()
+    _require(total < 1.02, f"the exponentials of the bound sum to {total:.4f}")
+
+
+@torch.no_grad()
+def _bound_rises(fitted: Callable[[], _Fitted]) -> None:
+    found = fitted()
+    x, context = found.x[:64], found.given(64)
+    with seeded(5):
+        one = torch.stack([found.model.elbo(x, context) for _ in range(10)])
+        many = torch.stack([found.model.elbo(x, context, particles=8) for _ in range(10)])
+    gain = many.mean(dim=1) - one.mean(dim=1)
+    error = (gain.std() / math.sqrt(10)).item()
+    _require(gain.mean().item() > -5 * error - 1e-4, f"the bound fell by {-gain.mean():.4f} nats")
+
+
+def _score_is_gradient(fitted: Callable[[], _Fitted]) -> None:
+    found = fitted()
+    verb = "log_prob" if isinstance(found.model, SupportsLogProb) else "unnormalized_log_prob"
+    x = found.x[:16].clone().requires_grad_(True)
+    (expected,) = torch.autograd.grad(getattr(found.model, verb)(x, found.given(16)).sum(), x)
+    score = fitted().model.score(x.detach(), found.given(16))
+    torch.testing.assert_close(score, expected, rtol=1e-4, atol=1e-5)
+
+
+def _encodes(fitted: Callable[[], _Fitted]) -> None:
+    found = fitted()
+    z = found.model.encode(found.x[:6], found.given(6))
+    _require(len(z) == 6 and bool(z.isfinite().all()), "a latent is missing or not finite")
+
+
+def _support(space: Space) -> tuple[Tensor | None, float]:
+    finite = states(space)
+    if finite is not None:
+        return finite, 1.0
+    if isinstance(space, Real) and space.shape == (2,):
+        return grid(12.0, 801)
+    return None, 1.0
+
+
+def _one(found: _Fitted, rows: int) -> Tensor | None:
+    """The first context for every row: a density is normalised for each context."""
+    if found.context is None:
+        return None
+    return found.context[:1].expand(rows, *found.context.shape[1:])
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise AssertionError(message)

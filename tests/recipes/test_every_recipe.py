@@ -1,0 +1,57 @@
+"""The shipped checks over the whole registry, on every kind of space that a recipe accepts."""
+
+import pytest
+
+from ptheta.errors import PthetaError
+from ptheta.recipes.registry import build, describe, find, names
+from ptheta.spaces import Binary, Categorical, Column, Discrete, Positive, Real, Table
+from ptheta.testing import checks
+
+SPACES = {
+    "plane": Real((2,)),
+    "vectors": Real((5,)),
+    "positive": Positive((2,)),
+    "binary": Binary((6,)),
+    "image": Discrete((1, 2, 2), 5, layout="image"),
+    "numbers": Table((Column("a", Real()), Column("b", Discrete(levels=4)))),
+    "mixed": Table((Column("a", Real()), Column("b", Categorical(categories=3)))),
+    "categories": Categorical((3,), 4),
+    "gaps": Table((Column("a", Real(), missing=True), Column("b", Real()))),
+}
+
+
+def cases():
+    for name in names():
+        for label, space in SPACES.items():
+            try:
+                build(name, space)
+            except PthetaError:
+                continue
+            yield pytest.param(name, space, None, id=f"{name}-{label}")
+        if describe(name).conditional:
+            context = Categorical(categories=3)
+            yield pytest.param(name, SPACES["plane"], context, id=f"{name}-plane-given-class")
+            yield pytest.param(name, SPACES["image"], context, id=f"{name}-image-given-class")
+
+
+@pytest.mark.parametrize(("name", "space", "context"), list(cases()))
+def test_contract(name, space, context):
+    found = list(checks(lambda: build(name, space, context), space, context, steps=6))
+    for check in found:
+        check.run()
+    assert len(found) >= 3
+
+
+@pytest.mark.parametrize("name", list(names()))
+def test_each_accepts_what_the_spine_promises(name):
+    for label in ("plane", "vectors", "binary", "image", "numbers"):
+        build(name, SPACES[label])
+
+
+@pytest.mark.parametrize("name", list(names()))
+def test_every_setting_and_argument_is_described(name):
+    description = describe(name)
+    assert description.title
+    assert "http" in description.source or name == "independent"
+    assert [s.name for s in description.settings if not s.meaning] == []
+    assert (find(name).__doc__ or "").count("Arguments:") == 1

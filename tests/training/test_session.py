@@ -1,0 +1,120 @@
+import math
+import os
+import signal
+
+import pytest
+import torch
+
+from ptheta.data.dataset import Split
+from ptheta.errors import PthetaError
+from ptheta.fitting import fit, load
+from ptheta.training.batches import Batches
+from ptheta.training.guard import Diverged, Guard
+from ptheta.training.state import join_state, split_state
+
+
+def batches(rows, size, **options):
+    split = Split(torch.arange(rows)[:, None].float())
+    return Batches(split, size, seed=0, device=torch.device("cpu"), **options)
+
+
+def test_an_epoch_sees_every_row_once():
+    source = batches(10, 5)
+    seen = torch.cat([source.next().x for _ in range(2)]).flatten()
+    assert seen.sort().values.tolist() == list(range(10))
+
+
+def test_processes_share_each_batch():
+    whole = batches(10, 4).next().x.flatten().tolist()
+    shares = [batches(10, 4, rank=r, processes=2).next().x.flatten().tolist() for r in range(2)]
+    assert sorted(whole) == sorted(shares[0] + shares[1])
+
+
+def test_a_place_in_the_order_is_found_again():
+    source = batches(10, 3)
+    for _ in range(5):
+        source.next()
+    state = source.state_dict()
+    expected = [source.next().x.tolist() for _ in range(6)]
+    other = batches(10, 3)
+    other.load_state_dict(state)
+    assert [other.next().x.tolist() for _ in range(6)] == expected
+
+
+def test_state_with_numbers_for_keys_and_infinities_survives_json():
+    import json
+
+    state = {0: (1.5, -math.inf, None, True), "a": [torch.arange(3), "text"]}
+    skeleton, tensors = split_state(state)
+    back = join_state(json.loads(json.dumps(skeleton)), tensors)
+    assert back[0] == (1.5, -math.inf, None, True)
+    assert back["a"][1] == "text"
+    assert back["a"][0].tolist() == [0, 1, 2]
+
+
+def test_the_guard_names_the_first_step_and_its_terms():
+    guard = Guard(every=3)
+    guard(1, {"loss": torch.tensor(1.0)})
+    guard(2, {"loss": torch.tensor(math.nan), "penalty": torch.tensor(7.0)})
+    with pytest.raises(Diverged, match="step 2 .*penalty 7"):
+        guard(3, {"loss": torch.tensor(math.inf)})
+
+
+def test_a_divergence_goes_back_to_the_last_good_state(blobs, tmp_path):
+    with pytest.raises(Diverged, match=r"learning_rate=.*is in") as error:
+        fit(
+            blobs,
+            "realnvp",
+            settings={"learning_rate": 1e30},
+            steps=300,
+            out=tmp_path / "run",
+        )
+    assert "step" in str(error.value)
+    run = load(tmp_path / "run")
+    assert run.stopped.startswith("diverged")
+    assert all(v.isfinite().all() for v in run.model.state_dict().values())
+
+
+def test_ctrl_c_saves_and_can_be_resumed(blobs, tmp_path):
+    def interrupt(step, metrics):
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run = fit(blobs, "realnvp", steps=50, out=tmp_path / "run", callbacks=[interrupt])
+    assert run.steps == 4
+    assert run.stopped == "interrupted"
+    on = fit(blobs, "realnvp", steps=8, out=tmp_path / "run", resume=True)
+    assert on.steps == 8
+
+
+def test_the_best_weights_are_kept_and_training_stops_early(levels):
+    # 210 rows and a network of 128 units: the held-out bound turns within a few hundred steps
+    run = fit(levels, "realnvp", steps=6000, settings={"dropout": 0.0})
+    looks = [row["validation"] for row in run.history if "validation" in row]
+    assert run.steps < 6000
+    assert "no better" in run.stopped
+    assert max(looks) > looks[-1]
+
+
+@pytest.mark.parametrize("budget", [{"steps": 0}, {"seconds": -1.0}, {"epochs": 0.0}])
+def test_a_budget_of_nothing_is_refused(blobs, budget):
+    with pytest.raises(PthetaError, match="above zero"):
+        fit(blobs, "realnvp", **budget)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"device": "tpu"}, "no device 'tpu'"),
+        ({"precision": "bf16"}, "bf16-mixed"),
+        ({"resume": True}, "which run"),
+    ],
+)
+def test_what_cannot_be_had_is_said(blobs, options, words):
+    with pytest.raises(PthetaError, match=words):
+        fit(blobs, "realnvp", steps=1, **options)
+
+
+def test_bf16_by_flag(blobs):
+    run = fit(blobs, "realnvp", steps=20, precision="bf16-mixed")
+    assert run.model.log_prob(blobs.test.x).isfinite().all()
