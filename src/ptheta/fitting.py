@@ -27,7 +27,7 @@ from ptheta.recipes.registry import build, find
 from ptheta.recipes.settings import check_settings
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.batches import Batches
-from ptheta.training.devices import make_fabric, resolve_device
+from ptheta.training.devices import in_process_group, make_fabric, resolve_device
 from ptheta.training.folder import RunFolder, RunRecord
 from ptheta.training.guard import Diverged
 from ptheta.training.loop import Budget, Callback
@@ -230,8 +230,9 @@ def load(folder: str | Path, device: str = "auto") -> Run:
     return _run(algorithm, algorithm.model, record, history, files.path)
 
 
-def _fit_in_process(fabric: Fabric, task: Callable[..., Run], folder: RunFolder) -> None:
-    task(fabric, folder=folder)
+def _fit_in_process(fabric: Fabric, *, task: Callable[..., Run], folder: RunFolder) -> None:
+    with in_process_group(fabric):
+        task(fabric, folder=folder)
 
 
 def _fit_here(

@@ -11,6 +11,7 @@ __all__ = [
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def from_mapping(arrays: Mapping[str, Any], where: str) -> Arrays:
                 f"'{label}' of {where} has shape {values.shape}, but there are {len(found.x)} "
                 "examples. Give one label for each."
             )
-    return Arrays(where=where, x=found.x, labels={"label": v for v in labels.values()})
+    return replace(found, labels={"label": next(iter(labels.values())), **labels} if labels else {})
 
 
 def _from_parts(arrays: Mapping[str, NDArray[Any]], where: str) -> Arrays:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_SPLITS", "Arrays", "Contents", "Fractions", "Frame", "Parts", "Text", "few", "quoted"]
+__all__ = [
+    "DEFAULT_SPLITS",
+    "Arrays",
+    "Contents",
+    "Fractions",
+    "Frame",
+    "Parts",
+    "Text",
+    "few",
+    "quoted",
+]
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +28,11 @@ SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/t
 DEBD = "https://raw.githubusercontent.com/arranger1044/DEBD/master/datasets"
 
 _BINARIZED_MNIST_SHA256 = {
-    "binarized_mnist_train.amat": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
-    "binarized_mnist_valid.amat": "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
-    "binarized_mnist_test.amat": "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
+    "train": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
+    "valid": "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
+    "test": "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
 }
-_SHAKESPEARE_SHA256 = {
-    "input.txt": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-}
+_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 _PARTS = {
     "train": "train",
     "validation": "validation",
@@ -55,24 +55,30 @@ def fetch_files(base: str, files: Mapping[str, str | None]) -> dict[str, Path]:
     Raises:
         PthetaError: The place cannot be reached, or a file is not what it should be.
     """
-    import pooch
-
     try:
-        return {
-            name: Path(
-                pooch.retrieve(
-                    f"{base}/{name}",
-                    None if digest is None else f"sha256:{digest}",
-                    path=cache_folder() / "fetched",
-                    progressbar=_Progress(name),
-                )
-            )
-            for name, digest in files.items()
-        }
+        return {name: _fetch(f"{base}/{name}", digest) for name, digest in files.items()}
     except OSError as error:
         raise PthetaError(f"{base} cannot be reached ({_reason(error)}).") from None
     except ValueError as error:
         raise PthetaError(f"what came from {base} is not the known file: {error}.") from None
+
+
+def _fetch(url: str, digest: str | None) -> Path:
+    import pooch
+
+    logger, level = pooch.get_logger(), pooch.get_logger().level
+    bar: Any = _Progress(url.rsplit("/", 1)[1])
+    logger.setLevel("WARNING")  # the progress bar says enough
+    try:
+        found = pooch.retrieve(
+            url,
+            None if digest is None else f"sha256:{digest}",
+            path=cache_folder() / "fetched",
+            progressbar=bar,
+        )
+    finally:
+        logger.setLevel(level)
+    return Path(found)
 
 
 class _Progress:
@@ -112,8 +118,12 @@ def fetch_openml_frame(data_id: int) -> pd.DataFrame:
     from sklearn.datasets import fetch_openml
 
     try:
-        found = fetch_openml(
-            data_id=data_id, as_frame=True, parser="pandas", data_home=str(cache_folder()), n_retries=1
+        found: Any = fetch_openml(
+            data_id=data_id,
+            as_frame=True,
+            parser="pandas",
+            data_home=str(cache_folder()),
+            n_retries=0,
         )
     except (OSError, ValueError) as error:
         raise PthetaError(f"OpenML cannot be reached ({_reason(error)}).") from None
@@ -140,6 +150,7 @@ def from_hub(name: str) -> Contents:
             "data sets of the Hugging Face hub need the package 'datasets': "
             "pip install 'ptheta[hub]'."
         ) from None
+    _refuse_unreachable_hub(name)
     try:
         found: Any = load_dataset(name)
     except (OSError, ValueError) as error:
@@ -149,6 +160,23 @@ def from_hub(name: str) -> Contents:
     return _from_dataset(found, f"hf:{name}")
 
 
+def _refuse_unreachable_hub(name: str) -> None:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return
+    try:
+        # asked here first, because the hub's own client retries for half a minute
+        urlopen(constants.ENDPOINT, timeout=10).close()
+    except HTTPError:
+        return
+    except OSError as error:
+        raise PthetaError(
+            f"the data set '{name}' cannot be had: the Hugging Face hub cannot be reached "
+            f"({_reason(error)}). With HF_HUB_OFFLINE=1 what was fetched before is used."
+        ) from None
+
+
 def _from_dataset(found: Any, where: str) -> Contents:
     import pandas as pd
 
@@ -156,7 +184,9 @@ def _from_dataset(found: Any, where: str) -> Contents:
     splits = splits if "train" in splits else {"all": next(iter(found.values()))}
     starts = np.cumsum([0, *(len(rows) for rows in splits.values())])
     parts: dict[str, NDArray[np.int64]] = {
-        split: np.arange(starts[i], starts[i + 1]) for i, split in enumerate(splits) if split != "all"
+        split: np.arange(starts[i], starts[i + 1])
+        for i, split in enumerate(splits)
+        if split != "all"
     }
     features = next(iter(splits.values())).features
     kinds = {name: type(feature).__name__ for name, feature in features.items()}
@@ -166,7 +196,9 @@ def _from_dataset(found: Any, where: str) -> Contents:
         labels = {} if label is None else {"label": _labels(splits, label)}
         return Arrays(where=where, x=_stack(splits, image, where), labels=labels, parts=parts)
     if list(kinds) == ["text"]:
-        return Text(where=where, text="\n".join(t for rows in splits.values() for t in rows["text"]))
+        return Text(
+            where=where, text="\n".join(t for rows in splits.values() for t in rows["text"])
+        )
     frame = pd.concat([rows.to_pandas() for rows in splits.values()], ignore_index=True)
     for name in (n for n, kind in kinds.items() if kind == "ClassLabel"):
         frame[name] = _labels(splits, name)
@@ -190,14 +222,21 @@ def _stack(splits: Mapping[str, Any], name: str, where: str) -> NDArray[np.uint8
     return x[:, None] if x.ndim == 3 else np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
 
-def binarized_mnist(base: str = BINARIZED_MNIST) -> Contents:
+def binarized_mnist(
+    base: str = BINARIZED_MNIST, digests: Mapping[str, str] = _BINARIZED_MNIST_SHA256
+) -> Contents:
     """The fixed binarised MNIST, from its public home.
+
+    References:
+        On the quantitative analysis of deep belief networks (Salakhutdinov & Murray, 2008)
 
     Arguments:
         base: The address of the folder.
+        digests: The SHA-256 of the files of train, valid and test.
     """
-    files = fetch_files(base, _BINARIZED_MNIST_SHA256)
-    return binary_rows({name.split("_")[2][:-5]: path for name, path in files.items()}, (1, 28, 28))
+    names = {part: f"binarized_mnist_{part}.amat" for part in digests}
+    files = fetch_files(base, {names[part]: digest for part, digest in digests.items()})
+    return binary_rows({part: files[name] for part, name in names.items()}, (1, 28, 28))
 
 
 def debd(file: str, base: str = DEBD) -> Contents:
@@ -238,14 +277,15 @@ def _bits(path: Path) -> NDArray[np.uint8]:
     return (np.frombuffer(joined, dtype=np.uint8) - ord("0")).reshape(rows, -1)
 
 
-def shakespeare(base: str = SHAKESPEARE) -> Contents:
+def shakespeare(base: str = SHAKESPEARE, digest: str = _SHAKESPEARE_SHA256) -> Contents:
     """The plays of Shakespeare in one text, from their public home.
 
     Arguments:
         base: The address of the folder.
+        digest: The SHA-256 of the file.
     """
-    path = fetch_files(base, _SHAKESPEARE_SHA256)["input.txt"]
-    return Text(where="shakespeare", text=path.read_text(encoding="utf-8"))
+    path = fetch_files(base, {"input.txt": digest})["input.txt"]
+    return Text(where="", text=path.read_text(encoding="utf-8"), splits=(0.8, 0.1, 0.1))
 
 
 def _openml(data_id: int, name: str) -> Contents:

@@ -116,8 +116,9 @@ def _open(path: Path) -> tuple[tuple[int, int], str] | None:
 
     try:
         with Image.open(path) as image:
+            width, height = image.size
             turned = image.getexif().get(_ORIENTATION, 1) >= 5
-            return (image.size[::-1] if turned else image.size), image.mode
+            return ((height, width) if turned else (width, height)), image.mode
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
 
@@ -270,7 +271,9 @@ def _pixels(x: Tensor, space: Space) -> NDArray[np.uint8]:
         top = (space.levels if isinstance(space, Discrete) else space.categories) - 1
         low = 0.0
     else:
-        low, top = (float(values.min()), float(np.ptp(values)) or 1.0) if values.size else (0.0, 1.0)
+        low, top = (
+            (float(values.min()), float(np.ptp(values)) or 1.0) if values.size else (0.0, 1.0)
+        )
     scaled = np.round((values - low) * (255 / top)).clip(0, 255).astype(np.uint8)
     scaled = scaled.transpose(0, 2, 3, 1)
     return scaled[..., 0] if scaled.shape[3] == 1 else scaled

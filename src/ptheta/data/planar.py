@@ -5,9 +5,9 @@ noisy curve, a point :math:`\gamma(u)`, :math:`u \sim U[0, 1]`, with Gaussian no
 
 .. math:: p(x) = \int_0^1 \mathcal{N}(x; \gamma(u), \sigma^2 I) \, du ,
 
-which Gauss-Legendre panels no longer than :math:`2 \sigma` integrate to 1e-4 of it even far from the curve. A circle is
-the case that has a closed form, and a pinwheel is a mixture of Gaussians turned by an angle that
-depends on the radius alone, which leaves areas as they are.
+which Gauss-Legendre panels no longer than :math:`2 \sigma` integrate to 1e-4 of it even far from
+the curve. A circle is the case that has a closed form, and a pinwheel is a mixture of Gaussians
+turned by an angle that depends on the radius alone, which leaves areas as they are.
 """
 
 __all__ = [
@@ -178,9 +178,7 @@ class Pinwheel(Planar):
         rate: How fast the arms wind: the angle is rate times exp(radius).
     """
 
-    def __init__(
-        self, arms: int, centre: float, along: float, across: float, rate: float
-    ) -> None:
+    def __init__(self, arms: int, centre: float, along: float, across: float, rate: float) -> None:
         super().__init__(arms, centre + 8 * along, across)
         self.centre = torch.tensor([centre, 0.0], dtype=torch.float64)
         self.std = torch.tensor([along, across], dtype=torch.float64)

@@ -180,7 +180,9 @@ def _forced(found: Summary) -> tuple[Real | Positive | Discrete | Categorical, t
             return Positive(), ()
         case "discrete" if not found.whole or span > _MOST_FORCED_LEVELS:
             what = "holds fractions" if not found.whole else f"would need {span:.0f} levels"
-            raise PthetaError(f"{here} cannot be discrete: it {what}. Use --kind {found.name}=real.")
+            raise PthetaError(
+                f"{here} cannot be discrete: it {what}. Use --kind {found.name}=real."
+            )
         case "discrete":
             return Discrete(levels=int(span), low=int(found.low)), ()
         case "categorical":
@@ -296,9 +298,7 @@ def encode(frame: pd.DataFrame, columns: Sequence[Column], where: str, first: in
     return torch.from_numpy(np.stack(codes, axis=1))
 
 
-def _encode(
-    values: pd.Series[Any], column: Column, where: str, first: int
-) -> NDArray[np.float64]:
+def _encode(values: pd.Series[Any], column: Column, where: str, first: int) -> NDArray[np.float64]:
     match column.space:
         case Categorical():
             return _category_codes(values, column.space)

@@ -5,6 +5,7 @@ __all__ = ["Examples", "assemble", "fingerprint", "split_rows"]
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from ptheta.errors import PthetaError, nearest
 from ptheta.spaces import Categorical, Real, Space
 
 _SAMPLED = 1000
+
+
+class _Digest(Protocol):
+    def update(self, data: memoryview, /) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +167,7 @@ def fingerprint(space: Space, splits: tuple[Split, Split, Split]) -> str:
     return digest.hexdigest()
 
 
-def _update(digest: "hashlib._Hash", x: Tensor) -> None:
+def _update(digest: _Digest, x: Tensor) -> None:
     digest.update(np.ascontiguousarray(x.cpu().numpy()).data)
 
 

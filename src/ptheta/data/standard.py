@@ -53,6 +53,26 @@ def read_standard(name: str) -> Contents:
     Raises:
         PthetaError: It is not in the folder, and cannot be fetched.
     """
+    if name == "cifar10":
+        return _cifar10()
+    return _from_folder_or_home(name)
+
+
+def _cifar10() -> Contents:
+    """The whole set where it can be fetched; the subset, by its own name, where only that is."""
+    try:
+        return replace(FETCHERS["cifar10"](), where="cifar10")
+    except PthetaError as error:
+        folder, _ = _folder()
+        if folder is None or _amiss(folder, STANDARD["cifar10-subset"].files[0]):
+            raise PthetaError(
+                f"'cifar10' is not at hand, and {str(error).rstrip('.')}. Connect to the network, "
+                "or set PTHETA_DATA to a folder of benchmark data that holds 'cifar10-subset'."
+            ) from None
+        return _from_folder_or_home("cifar10-subset")
+
+
+def _from_folder_or_home(name: str) -> Contents:
     set_ = STANDARD[name]
     folder, amiss = _folder()
     if folder is not None:
@@ -147,9 +167,7 @@ def _binarized_mnist(paths: Sequence[Path]) -> Contents:
 def _msnbc(paths: Sequence[Path]) -> Contents:
     found = _packed(paths)
     # without the training rows, the validation rows are what there is to fit to
-    return replace(
-        found, parts={"train": found.parts["validation"], "test": found.parts["test"]}
-    )
+    return replace(found, parts={"train": found.parts["validation"], "test": found.parts["test"]})
 
 
 def _omniglot(paths: Sequence[Path]) -> Contents:
@@ -193,7 +211,9 @@ def _from_differences(residual: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels
 
 
-def _uci(names: Sequence[str], leave_out: Sequence[int] = ()) -> Callable[..., Contents]:
+def _uci(names: str, leave_out: Sequence[int] = ()) -> Callable[..., Contents]:
+    columns = names.split()
+
     def read(paths: Sequence[Path]) -> Contents:
         import pandas as pd
 
@@ -202,7 +222,7 @@ def _uci(names: Sequence[str], leave_out: Sequence[int] = ()) -> Callable[..., C
         test = np.unpackbits(found["test_mask"][0])[: int(found["n_rows"])].astype(bool)
         return Frame(
             where="",
-            frame=pd.DataFrame(found["data"][:, keep], columns=[names[i] for i in keep]),
+            frame=pd.DataFrame(found["data"][:, keep], columns=[columns[i] for i in keep]),
             parts={"train": np.flatnonzero(~test), "test": np.flatnonzero(test)},
         )
 
@@ -267,12 +287,7 @@ STANDARD: Mapping[str, Standard] = {
         "Frames of one video: neighbours fall on both sides of the split, so held-out figures "
         "flatter.",
     ),
-    "cifar10": Standard(
-        "small colour photographs of 10 classes, 32 x 32",
-        ("images/cifar10_subset.npz",),
-        _cifar_subset,
-        _SUBSET,
-    ),
+    "cifar10": Standard("small colour photographs of 10 classes, 32 x 32", (), _cifar_subset),
     "cifar10-subset": Standard(
         "5,000 images of CIFAR-10", ("images/cifar10_subset.npz",), _cifar_subset, _SUBSET
     ),
@@ -305,7 +320,7 @@ STANDARD: Mapping[str, Standard] = {
         "concrete",
         _uci(
             "cement slag fly_ash water superplasticizer coarse_aggregate fine_aggregate age "
-            "strength".split()
+            "strength"
         ),
     ),
     "energy": _table(
@@ -313,50 +328,47 @@ STANDARD: Mapping[str, Standard] = {
         "energy",
         _uci(
             "compactness surface_area wall_area roof_area height orientation glazing_area "
-            "glazing_distribution heating_load".split()
+            "glazing_distribution heating_load"
         ),
     ),
     "kin8nm": _table(
         "a robot's arm, 9 columns",
         "kin8nm",
-        _uci([*(f"theta{i}" for i in range(1, 9)), "distance"]),
+        _uci("theta1 theta2 theta3 theta4 theta5 theta6 theta7 theta8 distance"),
     ),
     "naval": _table(
-        "a ship's turbine, 15 columns",
+        "a ship's turbine, 14 columns",
         "naval",
         _uci(
             "lever speed turbine_torque turbine_rpm generator_rpm starboard_torque port_torque t48 "
             "t1 t2 p48 p1 p2 exhaust_pressure injection fuel_flow compressor_decay "
-            "turbine_decay".split(),
-            leave_out=(8, 11, 17),
+            "turbine_decay",
+            leave_out=(6, 8, 11, 17),
         ),
-        "Without its two constant columns and the second target.",
+        "Without its two constant columns, the copy of another column, and the second target.",
     ),
     "power-plant": _table(
         "output of a power plant, 5 columns",
         "power_plant",
-        _uci(["temperature", "vacuum", "pressure", "humidity", "output"]),
+        _uci("temperature vacuum pressure humidity output"),
     ),
     "protein": _table(
         "structure of proteins, 10 columns",
         "protein",
-        _uci([*(f"f{i}" for i in range(1, 10)), "rmsd"]),
+        _uci("f1 f2 f3 f4 f5 f6 f7 f8 f9 rmsd"),
     ),
     "wine-red": _table(
         "red wines, 12 columns",
         "wine_red",
         _uci(
             "fixed_acidity volatile_acidity citric_acid residual_sugar chlorides free_sulfur "
-            "total_sulfur density ph sulphates alcohol quality".split()
+            "total_sulfur density ph sulphates alcohol quality"
         ),
     ),
     "yacht": _table(
         "resistance of yachts, 7 columns",
         "yacht",
-        _uci(
-            "buoyancy prismatic length_displacement beam_draught length_beam froude "
-            "resistance".split()
-        ),
+        _uci("buoyancy prismatic length_displacement beam_draught length_beam froude resistance"),
     ),
     "miniboone-head": Standard(
         "the first 1,523 rows of MiniBooNE, 43 columns",

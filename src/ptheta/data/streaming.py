@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
@@ -72,7 +71,7 @@ def mapped_array(
     key: Sequence[object],
     shape: tuple[int, ...],
     dtype: DTypeLike,
-    fill: Callable[[NDArray[Any]], None],
+    fill: Callable[[NDArray[Any]], object],
 ) -> NDArray[Any]:
     """An array on disk, made once and mapped into memory from then on.
 

@@ -113,7 +113,7 @@ def _json_lines(path: Path) -> pa.Table:
     except pa.ArrowInvalid as error:
         raise PthetaError(
             f"{path.name} cannot be read as JSON lines: {_first_line(error)}. Each line must be "
-            "one object, such as {\"height\": 1.8}."
+            'one object, such as {"height": 1.8}.'
         ) from None
 
 
@@ -135,8 +135,13 @@ def _refuse_ragged(path: Path) -> None:
     from pyarrow import csv as reader
 
     bad: list[Any] = []
+
+    def skip(row: Any) -> str:
+        bad.append(row)
+        return "skip"
+
     parse, read, convert = _options(path, threads=False)
-    parse.invalid_row_handler = lambda row: bad.append(row) or "skip"
+    parse.invalid_row_handler = skip
     try:
         reader.read_csv(path, read, parse, convert)
     except pa.ArrowInvalid:

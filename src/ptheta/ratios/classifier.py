@@ -89,7 +89,7 @@ def classifier_test(
     with warnings.catch_warnings():
         # the network stops after a set number of epochs, which scikit-learn remarks upon
         warnings.filterwarnings("ignore", message=".*Maximum iterations")
-        guess = cross_val_predict(_classifier(seed), both, label, cv=cross)
+        guess: Any = cross_val_predict(_classifier(seed), both, label, cv=cross)
     right = int((guess == label).sum())
     interval = binomtest(right // 2, n).proportion_ci(method="wilson")
     chance = binomtest(right // 2, n, alternative="greater").pvalue
@@ -106,7 +106,7 @@ def _classifier(seed: int) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    trees = HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=seed)
+    trees = HistGradientBoostingClassifier(max_iter=100, random_state=seed)
     network = MLPClassifier(
         (100,), alpha=1.0, learning_rate_init=3e-3, max_iter=100, random_state=seed
     )

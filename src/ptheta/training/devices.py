@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["PRECISIONS", "Precision", "make_fabric", "resolve_device"]
+__all__ = ["PRECISIONS", "Precision", "in_process_group", "make_fabric", "resolve_device"]
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import torch
@@ -62,3 +64,17 @@ def make_fabric(device: str = "auto", precision: str = "32-true", processes: int
         return Fabric(accelerator=accelerator, devices=1, precision=checked)
     strategy = DDPStrategy(start_method="spawn", broadcast_buffers=False)
     return Fabric(accelerator=accelerator, devices=processes, precision=checked, strategy=strategy)
+
+
+@contextmanager
+def in_process_group(fabric: Fabric) -> Generator[None]:
+    """A block that runs in each of several processes; they leave it together.
+
+    A process that ended while another still talks to it would abort.
+
+    Arguments:
+        fabric: The fabric that launched the processes.
+    """
+    yield
+    fabric.barrier()
+    torch.distributed.destroy_process_group()

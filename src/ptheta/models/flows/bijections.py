@@ -5,7 +5,6 @@ __all__ = ["Bijection", "Composition", "Permutation"]
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 
@@ -80,7 +79,7 @@ class Permutation(Bijection):
         self.register_buffer("back", order.argsort())
 
     def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return z.index_select(1, self.order), torch.zeros((), device=z.device)
+        return z.index_select(1, self.order), z.new_zeros(len(z))
 
     def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return x.index_select(1, self.back), torch.zeros((), device=x.device)
+        return x.index_select(1, self.back), x.new_zeros(len(x))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ptheta.models.normalised import Normalised
 from ptheta.models.flows.bijections import Bijection
+from ptheta.models.normalised import Normalised
 from ptheta.networks.context import ContextFeatures
 from ptheta.spaces import Categorical, Real
 

@@ -1,0 +1,214 @@
+"""Samples as files, in the form that suits their space."""
+
+from __future__ import annotations
+
+__all__ = ["save_samples"]
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ptheta.data.images import example_image, image_grid
+from ptheta.data.schema import decode
+from ptheta.errors import PthetaError
+from ptheta.spaces import Categorical, Column, Discrete, Positive, Real, Space, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def save_samples(
+    x: Tensor, space: Space, path: str | Path, *, columns: tuple[str, ...] = ()
+) -> Path:
+    r"""Writes samples, decoded: labels for categories, levels from their low end, gaps left empty.
+
+    Arguments:
+        x: The samples, with shape (batch, *space.shape).
+        space: Their space.
+        path: The file to write, or a folder for images. The ending says how: .png (a grid of
+            images, or a scatter plot of points in the plane), .npy, .npz, .csv, .parquet, .jsonl,
+            .txt, or none for a folder of images.
+        columns: The names of the values of an example, where they have names.
+
+    Returns:
+        The path.
+
+    Raises:
+        PthetaError: The space cannot be written so, or the ending is not known.
+
+    Example:
+        >>> import torch
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = save_samples(torch.zeros(2, 2), Real((2,)), f"{folder}/a.csv")
+        ...     path.read_text()
+        'x0,x1\n0.0,0.0\n0.0,0.0\n'
+    """
+    path = Path(path)
+    if not path.suffix or path.is_dir():
+        return _save_folder(x, space, path)
+    writers: Mapping[str, Callable[[Path], object]] = {
+        ".png": lambda to: _save_picture(x, space, to, columns),
+        ".npy": lambda to: _save_npy(_array(x, space), to),
+        ".npz": lambda to: _save_npz(x, space, to, columns),
+        ".csv": lambda to: _frame(x, space, columns).to_csv(to, index=False),
+        ".tsv": lambda to: _frame(x, space, columns).to_csv(to, index=False, sep="\t"),
+        ".parquet": lambda to: _frame(x, space, columns).to_parquet(to, index=False),
+        ".jsonl": lambda to: _frame(x, space, columns).to_json(to, orient="records", lines=True),
+        ".txt": lambda to: _save_text(x, space, to),
+    }
+    write = writers.get(path.suffix.lower())
+    if write is None:
+        raise PthetaError(
+            f"{path.name} has an ending that is not known. Samples are written as "
+            f"{', '.join(writers)}, or to a folder of images."
+        )
+    return _atomically(path, write)
+
+
+def _atomically(path: Path, write: Callable[[Path], object]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        write(Path(temporary))
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _save_folder(x: Tensor, space: Space, path: Path) -> Path:
+    if space.layout != "image":
+        raise PthetaError(
+            f"{space.describe()} cannot be written to a folder of images. Give a file ending in "
+            ".csv, .parquet or .npz."
+        )
+    images = [example_image(example, space) for example in x]
+    if path.exists() and any(path.iterdir()):
+        raise PthetaError(f"the folder {path} is not empty. Give a new one.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent))
+    try:
+        for i, image in enumerate(images):
+            image.save(temporary / f"{i:0{len(str(len(images)))}}.png")
+        temporary.chmod(0o777 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary)
+        raise
+    return path
+
+
+def _save_picture(x: Tensor, space: Space, path: Path, columns: tuple[str, ...]) -> None:
+    if space.layout == "image":
+        image_grid(x, space).save(path)
+    elif isinstance(space, Real | Positive) and space.shape == (2,):
+        _save_scatter(x, path, columns)
+    else:
+        raise PthetaError(
+            f"{space.describe()} cannot be drawn as .png, which is for images and points in the "
+            "plane. Use .csv or .npz."
+        )
+
+
+def _save_scatter(x: Tensor, path: Path, columns: tuple[str, ...]) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    points = x.detach().cpu().numpy()
+    axes.scatter(points[:, 0], points[:, 1], s=max(1.0, min(12.0, 6000 / max(len(points), 1))))
+    axes.set_aspect("equal", adjustable="datalim")
+    if columns:
+        axes.set_xlabel(columns[0])
+        axes.set_ylabel(columns[1])
+    figure.savefig(path, dpi=120)
+
+
+def _array(x: Tensor, space: Space) -> NDArray[Any]:
+    if isinstance(space, Table):
+        lows = [c.space.low if isinstance(c.space, Discrete) else 0 for c in space.columns]
+        labelled = [c.name for c in space.columns if isinstance(c.space, Categorical)]
+        if labelled:
+            raise PthetaError(
+                f"column '{labelled[0]}' holds categories, which an array of numbers cannot. Use "
+                ".csv, .parquet or .npz."
+            )
+        return x.detach().cpu().numpy() + np.array(lows)
+    values = x.detach().cpu().numpy()
+    low = space.low if isinstance(space, Discrete) else 0
+    return values.astype(np.int64) + low if low else values
+
+
+def _save_npy(values: NDArray[Any], path: Path) -> None:
+    with path.open("wb") as stream:
+        np.save(stream, values, allow_pickle=False)
+
+
+def _save_npz(x: Tensor, space: Space, path: Path, columns: tuple[str, ...]) -> None:
+    arrays = {"x": _array(x, space)} if not isinstance(space, Table) else {}
+    if isinstance(space, Table):
+        frame = _frame(x, space, columns)
+        arrays = {str(name): _plain(frame[name]) for name in frame}
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+def _plain(values: pd.Series[Any]) -> NDArray[Any]:
+    if values.dtype == "str":
+        return values.fillna("").to_numpy(dtype=np.str_)
+    return (
+        values.to_numpy(dtype=np.float64, na_value=np.nan) if values.hasnans else values.to_numpy()
+    )
+
+
+def _frame(x: Tensor, space: Space, columns: tuple[str, ...]) -> pd.DataFrame:
+    if isinstance(space, Table):
+        return decode(x, space.columns)
+    names = columns if len(columns) == space.features else _names(space.features)
+    scalar = _scalar(space)
+    return decode(x.reshape(len(x), -1), tuple(Column(name, scalar) for name in names))
+
+
+def _names(features: int) -> tuple[str, ...]:
+    return tuple(f"x{i}" for i in range(features))
+
+
+def _scalar(space: Space) -> Real | Positive | Discrete | Categorical:
+    match space:
+        case Discrete():
+            return Discrete(levels=space.levels, low=space.low)
+        case Categorical():
+            return Categorical(categories=space.categories, labels=space.labels)
+        case Positive():
+            return Positive()
+        case _:
+            return Real()
+
+
+def _save_text(x: Tensor, space: Space, path: Path) -> None:
+    if isinstance(space, Categorical) and space.layout == "sequence" and space.labels:
+        rows = ["".join(space.labels[code] for code in row) for row in x.long().tolist()]
+        path.write_text("\n\n".join(rows) + "\n", encoding="utf-8")
+    elif isinstance(space, Table):
+        raise PthetaError("a table cannot be written as .txt. Use .csv, .parquet or .jsonl.")
+    else:
+        np.savetxt(path, _array(x, space).reshape(len(x), -1), fmt="%.9g")

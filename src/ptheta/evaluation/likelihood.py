@@ -1,0 +1,131 @@
+"""Held-out likelihood in the data's own units, with what the figure is worth beside it."""
+
+__all__ = ["Likelihood", "given", "held_out"]
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ptheta.data.bridged import BridgedBound, BridgedFlowBound
+from ptheta.data.dataset import Split, Truth
+from ptheta.density import densities
+from ptheta.evaluation.estimate import Estimate, mean_of, share_of
+from ptheta.fitting import Run
+from ptheta.protocols import Capability, DensityKind, density_verb
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Held-out likelihood. All intervals are 95%, over rows.
+
+    Arguments:
+        verb: The method that gave it, such as ``log_prob`` or ``elbo``.
+        kind: What it is worth: exact, bound, estimate or unnormalised.
+        nats: The mean nats for each row, higher is better; None where the density is
+            unnormalised. Minus infinity where a row is impossible.
+        bits_per_dimension: ``-nats / (D log 2)`` for D values in a row, lower is better. For
+            continuous data it depends on the unit of the data, and can be negative.
+        impossible: The share of rows that the model holds impossible.
+        rows: The number of rows.
+        particles: The number of particles of a bound, 1 otherwise.
+        one_particle: The mean nats of the bound with one particle; None where there is no bound.
+        loose_by: What makes the bound loose: ``dequantisation``, ``variational`` or nothing.
+        truth_error: The mean absolute error of log p, in nats, where the truth is known; an
+            unnormalised density is first shifted by the median difference.
+    """
+
+    verb: Capability
+    kind: DensityKind
+    nats: Estimate | None
+    bits_per_dimension: Estimate | None
+    impossible: Estimate
+    rows: int
+    particles: int
+    one_particle: Estimate | None
+    loose_by: str
+    truth_error: Estimate | None
+
+
+def held_out(
+    run: Run,
+    split: Split,
+    *,
+    truth: Truth | None = None,
+    particles: int = 64,
+    rows: int | None = None,
+    seed: int = 0,
+) -> Likelihood | None:
+    """The likelihood of examples that a model has not seen.
+
+    Arguments:
+        run: The fitted model.
+        split: The examples.
+        truth: What is known of the true distribution.
+        particles: The number of particles where the density is a bound.
+        rows: The most rows that are used, chosen at random; None takes all.
+        seed: The seed of that choice, and of the noise of a bound.
+
+    Returns:
+        The likelihood, or None where the model has no density.
+    """
+    if density_verb(run.model) is None:
+        return None
+    x, context = _rows(split, rows, seed)
+    context = given(run, context)
+    # the particles of a batch share its memory
+    batch = max(1000 // particles, 50)
+    found = densities(
+        run.model, x, context, space=run.space, particles=particles, batch_size=batch, seed=seed
+    )
+    bound = found.kind == "bound"
+    normalised = found.kind != "unnormalised"
+    one = densities(run.model, x, context, space=run.space, seed=seed).values if bound else None
+    nats = _mean(found.values) if normalised else None
+    unit = -1 / (run.space.features * math.log(2))
+    return Likelihood(
+        verb=found.verb,
+        kind=found.kind,
+        nats=nats,
+        bits_per_dimension=None if nats is None else nats.scaled(unit),
+        impossible=share_of(found.values == -math.inf),
+        rows=len(x),
+        particles=particles if bound else 1,
+        one_particle=None if one is None else _mean(one),
+        loose_by=_loose_by(run) if bound else "",
+        truth_error=None if truth is None else _truth_error(found.values, x, truth, normalised),
+    )
+
+
+def given(run: Run, context: Tensor | None) -> Tensor | None:
+    """The context, where the model takes one."""
+    return None if run.context_space is None else context
+
+
+def _rows(split: Split, rows: int | None, seed: int) -> tuple[Tensor, Tensor | None]:
+    if rows is None or len(split) <= rows:
+        return split.x[:], split.context
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(split), generator=generator)[:rows].sort().values
+    return split.x[chosen], None if split.context is None else split.context[chosen]
+
+
+def _mean(values: Tensor) -> Estimate:
+    if values.isfinite().all():
+        return mean_of(values)
+    # one impossible row makes the mean minus infinity: that is the figure, not an accident
+    worst = values.mean().item()
+    return Estimate(worst, worst, worst)
+
+
+def _truth_error(values: Tensor, x: Tensor, truth: Truth, normalised: bool) -> Estimate:
+    difference = values - truth.log_prob(x.flatten(1).float()).double()
+    if not normalised:
+        difference = difference - difference[difference.isfinite()].median()
+    return _mean(difference.abs())
+
+
+def _loose_by(run: Run) -> str:
+    dequantised = isinstance(run.model, BridgedBound | BridgedFlowBound)
+    return "dequantisation" if dequantised else "variational"
