@@ -179,7 +179,8 @@ class Pinwheel(Planar):
     """
 
     def __init__(self, arms: int, centre: float, along: float, across: float, rate: float) -> None:
-        super().__init__(arms, centre + 8 * along, across)
+        # winding shears an arm, which makes it narrower than it is across
+        super().__init__(arms, centre + 8 * along, across / 2)
         self.centre = torch.tensor([centre, 0.0], dtype=torch.float64)
         self.std = torch.tensor([along, across], dtype=torch.float64)
         self.rate = rate

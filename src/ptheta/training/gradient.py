@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ptheta.objectives.types import Batch, Loss
+from ptheta.training.devices import prepare
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -100,12 +101,11 @@ class GradientLearner(Generic[N]):
             weight_decay=self.weight_decay,
             fused=fabric.device.type in ("cpu", "cuda"),
         )
-        self.fabric = fabric
-        self.module, self.optimizer = fabric.setup(module, optimizer)
+        self.module, self.optimizer, self.backward = prepare(fabric, module, optimizer)
 
     def step(self, batch: Batch) -> Metrics:
         value, terms = self.module(batch.x, batch.context)
-        self.fabric.backward(value)
+        self.backward(value)
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()
