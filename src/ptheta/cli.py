@@ -271,7 +271,6 @@ def score(
 ) -> None:
     """Score each row of SOURCE under the run in FOLDER, in nats of the data's own units."""
     del quiet
-    from ptheta.data.export import save_table
     from ptheta.data.load import load_rows
     from ptheta.density import densities
     from ptheta.fitting import load
@@ -286,7 +285,7 @@ def score(
     )
     values = found.values.tolist()
     if out is not None:
-        save_table({found.verb: values}, out)
+        _save_scores(found.verb, values, out)
     outside = sum(value == -math.inf for value in values)
     figures = {"rows": len(values), "figure": found.verb, "kind": found.kind,
                "mean": found.values.mean().item(), "outside": outside}  # fmt: skip
@@ -328,9 +327,81 @@ def evaluate(
         _print_json(found.to_json())
     else:
         from ptheta.display import console
-        from ptheta.evaluation.report import evaluation_table
+        from ptheta.evaluation.table import evaluation_table
 
         console().print(evaluation_table(found))
+
+
+@cli.command()
+@click.argument("source")
+@click.argument("recipes", nargs=-1, required=True)
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True,
+              help="The runs of each recipe at its default learning rate.")  # fmt: skip
+@click.option("--seconds", type=float, help="The seconds of each run.  [default: 20]")
+@click.option("--minutes", type=float, help="The minutes of each run.")
+@click.option("--steps", type=click.IntRange(1), help="The steps of each run at most.")
+@click.option("--quick", is_flag=True,
+              help="Try the other learning rates with the first seed alone.")  # fmt: skip
+@click.option("--samples", type=click.IntRange(10), default=1000, show_default=True,
+              help="The draws that sample quality is measured on, at most.")  # fmt: skip
+@click.option("--precision", default="32-true", show_default=True,
+              help="32-true, bf16-mixed or 16-mixed.")  # fmt: skip
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("report.html"),
+              show_default=True, help="The report, one self-contained page.")  # fmt: skip
+@click.option("--runs", type=click.Path(path_type=Path), help="The folder of the runs.")
+@data_options
+@common
+def compare(
+    source: str,
+    recipes: Sequence[str],
+    seeds: int,
+    seconds: float | None,
+    minutes: float | None,
+    steps: int | None,
+    quick: bool,
+    samples: int,
+    precision: str,
+    out: Path,
+    runs: Path | None,
+    as_json: bool,
+    seed: int,
+    device: str,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Fit RECIPES to SOURCE in turn, rate them on it, and write a report."""
+    from ptheta.display import CompareProgress, console
+    from ptheta.evaluation.compare import compare as compare_recipes
+    from ptheta.evaluation.report import write_report
+    from ptheta.evaluation.table import comparison_table
+
+    limit = _seconds(seconds, minutes)
+    loaded = _load(source, seed, options)
+    with CompareProgress(quiet=quiet) as progress:
+        found = compare_recipes(
+            loaded,
+            recipes,
+            out=runs or _free_folder(loaded.name, "compare"),
+            seeds=seeds,
+            seconds=20.0 if limit is None and steps is None else limit,
+            steps=steps,
+            quick=quick,
+            samples=samples,
+            device=device,
+            precision=precision,
+            seed=seed,
+            progress=progress.event,
+            on_progress=progress,
+        )
+    write_report(found, out)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        console().print(comparison_table(found))
+        click.echo(f"report in {out}")
+    if found.interrupted:
+        click.echo("ptheta: interrupted; what was done is in the report.", err=True)
+        sys.exit(1)
 
 
 def _load(source: str, seed: int, options: Mapping[str, Any]) -> Data:
@@ -367,6 +438,15 @@ def _load_again(run: Run, source: str | None) -> Data:
     return loaded
 
 
+def _save_scores(verb: str, values: Sequence[float], out: Path) -> None:
+    import pandas as pd
+
+    try:
+        pd.DataFrame({verb: values}).to_csv(out, index=False)
+    except OSError as error:
+        raise PthetaError(f"cannot write {out}: {error.strerror or error}.") from None
+
+
 def _settings(pairs: Sequence[str]) -> dict[str, str]:
     return _pairs(pairs, "--set", "SETTING=VALUE")
 
@@ -401,14 +481,10 @@ def _seconds(seconds: float | None, minutes: float | None) -> float | None:
 
 def _free_folder(name: str, recipe: str) -> Path:
     stem = f"{Path(name).stem or 'data'}-{recipe}"
-    candidates = (
-        Path("runs") / f"{stem}{suffix}" for suffix in ("", *map(_numbered, range(2, 10**6)))
-    )
-    return next(path for path in candidates if not path.exists())
-
-
-def _numbered(n: int) -> str:
-    return f"-{n}"
+    folder, number = Path("runs") / stem, 2
+    while folder.exists():
+        folder, number = Path("runs") / f"{stem}-{number}", number + 1
+    return folder
 
 
 def _context(run: Run, count: int, given: str | None) -> Tensor | None:
@@ -451,10 +527,12 @@ def _need_density(run: Run) -> None:
 def _save_example(run: Run, seed: int) -> None:
     from ptheta.data.export import save_samples
     from ptheta.density import draw
+    from ptheta.spaces import Real
 
     assert run.folder is not None
     drawn = draw(run.model, 64, _context_for_example(run), seed=seed)
-    picture = run.space.layout == "image" or run.space.features == 2
+    planar = isinstance(run.space, Real) and run.space.shape == (2,)
+    picture = run.space.layout == "image" or planar
     name = "samples.png" if picture else "samples.csv"
     (run.folder / "samples").mkdir(exist_ok=True)
     save_samples(drawn, run.space, run.folder / "samples" / name, columns=run.columns)

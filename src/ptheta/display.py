@@ -1,11 +1,20 @@
 """What the command line shows: progress and tables, for people."""
 
-__all__ = ["FitProgress", "console", "describe_recipe", "recipes_table", "show_data"]
+from __future__ import annotations
+
+__all__ = [
+    "CompareProgress",
+    "FitProgress",
+    "console",
+    "describe_recipe",
+    "recipes_table",
+    "show_data",
+]
 
 import math
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -13,22 +22,27 @@ from rich.progress import (
     Progress,
     TaskProgressColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
 
-from ptheta.fitting import Progress as FitState
-from ptheta.recipes.registry import Description
+if TYPE_CHECKING:
+    from ptheta.evaluation.compare import Event
+    from ptheta.fitting import Progress as FitState
+    from ptheta.recipes.registry import Description
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where text goes; plain where it is not a terminal."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    """Where text goes; plain, and wide enough for a table, where it is not a terminal."""
+    out = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    return out if out.is_terminal else Console(stderr=stderr, highlight=False, width=200)
 
 
 class FitProgress:
     """A bar with the loss, the held-out figure, the speed and the time left.
+
+    It appears with the first step, so that a refusal leaves nothing on the screen, and only on a
+    terminal.
 
     Arguments:
         title: What is fitted.
@@ -36,20 +50,19 @@ class FitProgress:
     """
 
     def __init__(self, title: str, *, quiet: bool = False) -> None:
+        out = console(stderr=True)
         self.progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=24),
             TaskProgressColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=console(stderr=True),
-            disable=quiet,
+            TextColumn("{task.fields[figures]}"),
+            console=out,
+            disable=quiet or not out.is_terminal,
         )
         self.task = self.progress.add_task(title, total=1.0, figures="")
 
-    def __enter__(self) -> "FitProgress":
-        self.progress.start()
+    def __enter__(self) -> FitProgress:
         return self
 
     def __exit__(
@@ -62,11 +75,66 @@ class FitProgress:
 
     def __call__(self, state: FitState) -> None:
         """Shows how far a fit is."""
+        self.progress.start()
         figures = f"step {state.step}  loss {state.loss:.4g}"
         if math.isfinite(state.validation):
             figures += f"  held-out {state.figure} {state.validation:.4g}"
-        figures += f"  {state.examples_per_second:,.0f} examples/s"
+        figures += f"  {state.examples_per_second:,.0f}/s"
         self.progress.update(self.task, completed=state.fraction, figures=figures)
+
+
+class CompareProgress:
+    """One bar over all runs of a comparison, with the state of the run in hand.
+
+    Arguments:
+        quiet: Whether to show nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        out = console(stderr=True)
+        self.shown = out.is_terminal and not quiet
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=out,
+            disable=not self.shown,
+        )
+        self.task = self.progress.add_task("compare", total=1.0, figures="")
+        self.done, self.total, self.quiet = 0, 1, quiet
+
+    def __enter__(self) -> CompareProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def event(self, event: Event) -> None:
+        """Sees a run begin or end."""
+        self.progress.start()
+        self.total = event.total
+        rate = "" if event.factor == 1 else f", learning rate x {event.factor:g}"
+        title = f"{event.recipe} (seed {event.seed}{rate})"
+        if event.kind == "run":
+            self.done = event.index - 1
+            line = f"{event.index}/{event.total} {title}"
+            self.progress.update(self.task, description=line, completed=self.done / self.total)
+            if not self.shown and not self.quiet:
+                self.progress.console.print(line)
+        elif event.message:
+            self.progress.console.print(f"{title} {event.kind}: {event.message}")
+
+    def __call__(self, state: FitState) -> None:
+        """Shows how far the run in hand is."""
+        share = (self.done + state.fraction) / self.total
+        self.progress.update(self.task, completed=share, figures=f"loss {state.loss:.4g}")
 
 
 def recipes_table(descriptions: Sequence[Description]) -> Table:
@@ -106,30 +174,29 @@ def describe_recipe(description: Description, out: Console) -> None:
 def show_data(described: Mapping[str, Any], out: Console) -> None:
     """Shows what was understood of a data set."""
     for key, value in described.items():
-        if key in ("columns", "notes"):
+        if key in ("columns", "notes") or value is None:
             continue
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
         out.print(f"{key:14}{text}")
     columns: list[Mapping[str, Any]] = described.get("columns") or []
     if columns:
-        headings = list(dict.fromkeys(key for column in columns for key in column))
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in headings:
+        for heading in ("column", "kind", "values", "missing"):
             table.add_column(heading, overflow="fold")
         for column in columns:
-            table.add_row(*(_cell(column.get(heading)) for heading in headings))
+            missing = column.get("missing")
+            table.add_row(
+                str(column["name"]), str(column["kind"]), _values(column), str(missing or "")
+            )
         out.print()
         out.print(table)
     for note in described.get("notes") or []:
         out.print(f"[yellow]note[/yellow] {note}")
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        shown = [_cell(v) for v in value[:6]]
-        return ", ".join(shown) + (", ..." if len(value) > 6 else "")
-    return str(value)
+def _values(column: Mapping[str, Any]) -> str:
+    labels: Sequence[str] = column.get("labels") or []
+    if labels:
+        return f"{column['categories']}: {', '.join(labels[:3])}{', ...' if labels[3:] else ''}"
+    low, high = column.get("range") or (math.nan, math.nan)
+    return f"{low:.6g} to {high:.6g}"

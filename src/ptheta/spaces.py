@@ -159,7 +159,7 @@ class Discrete(Space):
         return False
 
     def contains(self, x: Tensor) -> Tensor:
-        return _rows((x >= 0) & (x < self.levels) & (x == x.round()))
+        return _rows((x >= 0) & (x <= self.levels - 1) & (x == x.round()))
 
     def describe(self) -> str:
         return f"{'binary' if self.levels == 2 else f'{self.levels} levels'}, {_dimensions(self)}"
@@ -191,7 +191,7 @@ class Categorical(Space):
         return False
 
     def contains(self, x: Tensor) -> Tensor:
-        return _rows((x >= 0) & (x < self.categories) & (x == x.round()))
+        return _rows((x >= 0) & (x <= self.categories - 1) & (x == x.round()))
 
     def describe(self) -> str:
         return f"{self.categories} categories, {_dimensions(self)}"

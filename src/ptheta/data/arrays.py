@@ -10,10 +10,12 @@ __all__ = [
 ]
 
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -50,20 +52,26 @@ def read_array(path: Path, mapped: bool = False) -> Arrays:
     if path.stat().st_size == 0:
         raise PthetaError(f"{path} is empty. Give a file with an array.")
     try:
-        found: Any = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return from_values(found, path.name)
-        with found:
-            return from_mapping({name: found[name] for name in found.files}, path.name)
-    except PthetaError:
-        raise
-    except (ValueError, OSError, EOFError) as error:
+        found = np.load(path, mmap_mode="r") if mapped else _load(path)
+    except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
         if "pickle" in str(error) or "Object arrays" in str(error):
             raise PthetaError(
                 f"{path} holds Python objects, which are not loaded because that can run code. "
                 "Save plain numbers."
             ) from None
         raise PthetaError(f"{path} cannot be read as a NumPy file: {error}.") from None
+    if isinstance(found, np.ndarray):
+        return from_values(found, path.name)
+    return from_mapping(found, path.name)
+
+
+def _load(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    # opened here, because numpy leaves a broken archive open
+    with path.open("rb") as stream:
+        found: Any = np.load(stream, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        return {name: found[name] for name in found.files}
 
 
 def from_mapping(arrays: Mapping[str, Any], where: str) -> Arrays:
@@ -134,14 +142,22 @@ def from_values(values: Any, where: str) -> Arrays:
         case 3:
             x = x[:, None]
         case 4:
-            last = x.shape[3] in (1, 3, 4) and x.shape[1] not in (1, 3, 4)
-            x = x.transpose(0, 3, 1, 2) if last else x
+            x = x.transpose(0, 3, 1, 2) if _channels_last(x.shape) else x
         case _:
             raise PthetaError(
                 f"{where} has shape {x.shape}; vectors (rows, features) and images (rows, height, "
                 "width) or (rows, channels, height, width) are served."
             )
     return Arrays(where=where, x=x)
+
+
+def _channels_last(shape: tuple[int, ...]) -> bool:
+    _, first, middle, last = shape
+    usual = (1, 3)
+    if first in usual or last in usual:
+        square = first == middle != last
+        return last in usual and (first not in usual or square)
+    return last == 4 != first
 
 
 def _numpy(values: Any, where: str) -> NDArray[Any]:
@@ -151,15 +167,14 @@ def _numpy(values: Any, where: str) -> NDArray[Any]:
     return array
 
 
-def interpret_array(contents: Arrays, path: Path | None = None) -> Examples:
+def interpret_array(contents: Arrays) -> Examples:
     """The space of an array, and its examples as codes.
 
     Fractions are real; whole numbers with few values are levels, from the smallest value on for
     vectors and from 0 for images.
 
     Arguments:
-        contents: The array.
-        path: The file of an array that stays on disk, or None.
+        contents: The array; one that is mapped into memory stays on disk.
 
     Raises:
         PthetaError: There are NaN or infinite values, or a constant column of real numbers.
@@ -186,7 +201,7 @@ def interpret_array(contents: Arrays, path: Path | None = None) -> Examples:
     return Examples(
         where=contents.where,
         space=space,
-        x=_codes(x, space, path),
+        x=_codes(x, space),
         columns=contents.columns,
         notes=notes,
         parts=contents.parts,
@@ -227,15 +242,20 @@ def _check_reals(x: NDArray[Any], where: str) -> tuple[str, ...]:
     return ()
 
 
-def _codes(x: NDArray[Any], space: Space, path: Path | None) -> Rows:
+def _codes(x: NDArray[Any], space: Space) -> Rows:
     low = space.low if isinstance(space, Discrete) else 0
-    if path is None:
-        return torch.from_numpy(np.ascontiguousarray(x - low if low else x)).to(space.dtype)
-    if low:
-        x = mapped_array(
-            (*file_key(path), low), x.shape, np.int64, lambda out: np.subtract(x, low, out=out)
-        )
-    return MappedRows(x, space.dtype)
+    if not isinstance(x, np.memmap):
+        return _tensor(x - low if low else x).to(space.dtype)
+    if not low:
+        return MappedRows(x, space.dtype)
+    key = (*file_key(Path(str(x.filename))), low)
+    codes = mapped_array(key, x.shape, np.int64, lambda out: np.subtract(x, low, out=out))
+    return MappedRows(codes, space.dtype)
+
+
+def _tensor(x: NDArray[Any]) -> Tensor:
+    # torch warns of arrays that it could write to through the back door
+    return torch.from_numpy(np.ascontiguousarray(x) if x.flags.writeable else np.array(x))
 
 
 def _blocks(x: NDArray[Any]) -> "list[NDArray[Any]]":
@@ -264,7 +284,7 @@ def conform_array(contents: Arrays, space: Space) -> Tensor:
             f"{contents.where} holds examples of shape {_size(shape)}, but {space.describe()} "
             "is expected. Give data of the shape that the model was fitted to."
         )
-    x = torch.from_numpy(np.ascontiguousarray(contents.x)).reshape(-1, *space.shape)
+    x = _tensor(contents.x).reshape(-1, *space.shape)
     if isinstance(space, Table):
         lows = [c.space.low if isinstance(c.space, Discrete) else 0 for c in space.columns]
         return x.double() - torch.tensor(lows)

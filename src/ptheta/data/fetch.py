@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["FETCHERS", "fetch_files", "fetch_openml_frame", "from_hub"]
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -68,38 +69,40 @@ def _fetch(url: str, digest: str | None) -> Path:
 
     logger, level = pooch.get_logger(), pooch.get_logger().level
     bar: Any = _Progress(url.rsplit("/", 1)[1])
+    downloader: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16)
     logger.setLevel("WARNING")  # the progress bar says enough
     try:
         found = pooch.retrieve(
             url,
             None if digest is None else f"sha256:{digest}",
             path=cache_folder() / "fetched",
-            progressbar=bar,
+            downloader=downloader,
         )
     finally:
+        bar.close()
         logger.setLevel(level)
     return Path(found)
 
 
 class _Progress:
-    """A progress bar of rich, as pooch asks for one."""
+    """A progress bar of rich, as pooch asks for one: it sets `total`, then updates."""
 
     def __init__(self, title: str) -> None:
-        self.title = title
-        self.total = 0
-
-    def reset(self) -> None:
-        """Starts the bar; pooch has set `total`."""
         from rich.console import Console
         from rich.progress import Progress
 
         self.bar = Progress(console=Console(stderr=True), transient=True)
-        self.task = self.bar.add_task(self.title, total=self.total or None)
-        self.bar.start()
+        self.task = self.bar.add_task(title, total=None)
+        self.total = 0
 
     def update(self, size: int) -> None:
         """Moves the bar on by so many bytes."""
-        self.bar.update(self.task, advance=size)
+        self.bar.start()
+        self.bar.update(self.task, advance=size, total=self.total or None)
+
+    def reset(self) -> None:
+        """Moves the bar back to the start."""
+        self.bar.reset(self.task)
 
     def close(self) -> None:
         """Takes the bar away."""
@@ -118,13 +121,16 @@ def fetch_openml_frame(data_id: int) -> pd.DataFrame:
     from sklearn.datasets import fetch_openml
 
     try:
-        found: Any = fetch_openml(
-            data_id=data_id,
-            as_frame=True,
-            parser="pandas",
-            data_home=str(cache_folder()),
-            n_retries=0,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a second try; the error says the rest
+            found: Any = fetch_openml(
+                data_id=data_id,
+                as_frame=True,
+                parser="pandas",
+                data_home=str(cache_folder()),
+                n_retries=1,
+                delay=0.1,
+            )
     except (OSError, ValueError) as error:
         raise PthetaError(f"OpenML cannot be reached ({_reason(error)}).") from None
     return found.frame

@@ -17,7 +17,7 @@ from ptheta.data.arrays import interpret_array
 from ptheta.data.contents import Arrays, Contents, Frame, Text, quoted
 from ptheta.data.dataset import MappedRows
 from ptheta.data.schema import Summary, context_space_of, decide, encode, encode_context, space_of
-from ptheta.data.splits import Examples
+from ptheta.data.splits import Examples, refuse_few
 from ptheta.data.streaming import file_key, mapped_array
 from ptheta.data.tables import read_chunks
 from ptheta.data.text import interpret_text
@@ -35,7 +35,6 @@ def interpret(
     context: str | None = None,
     kinds: Mapping[str, str] | None = None,
     drop: Sequence[str] = (),
-    mapped: Path | None = None,
 ) -> Examples:
     """The examples of contents, in a space that is inferred.
 
@@ -44,7 +43,6 @@ def interpret(
         context: The column of a table that examples are conditioned on, or None.
         kinds: The kinds of columns of a table that a person asked for.
         drop: The columns of a table to leave out.
-        mapped: The file of an array that stays on disk, or None.
 
     Raises:
         PthetaError: A column cannot be used, or columns are named where there are none.
@@ -57,7 +55,7 @@ def interpret(
             return interpret_text(contents)
         case Arrays():
             _refuse_columns(contents, kinds, drop)
-            return _with_contexts(interpret_array(contents, mapped), contents)
+            return _with_contexts(interpret_array(contents), contents)
         case _:
             raise TypeError(f"unexpected contents {type(contents).__name__}")
 
@@ -95,6 +93,7 @@ def _interpret_frame(
     contents: Frame, context: str | None, kinds: Mapping[str, str], drop: Sequence[str]
 ) -> Examples:
     frame, where = contents.frame, contents.where
+    refuse_few(len(frame), where)
     names = _names(frame, where, context, kinds, drop)
     summaries = {name: Summary(name, where, kinds.get(name)) for name in names}
     for name, summary in summaries.items():

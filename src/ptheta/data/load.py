@@ -78,17 +78,30 @@ def load_data(
     """
     if isinstance(source, Data):
         return source
+    path = None if isinstance(source, str) and source in SYNTHETIC else _existing(source)
+    origin: dict[str, Any] = {}
+    if isinstance(source, str) or path is not None:
+        # a file is found again from any folder
+        origin = {
+            "source": str(source) if path is None else str(path.resolve()),
+            "context": context,
+            "kinds": dict(kinds or {}),
+            "drop": list(drop),
+            "splits": None if splits is None else list(splits),
+            "image_size": image_size,
+            "strict": strict,
+            "stream": stream,
+            "seed": seed,
+        }
     if isinstance(source, str) and source in SYNTHETIC:
-        return _synthetic(source, context, splits, seed)
-    path = _existing(source)
+        return replace(_synthetic(source, context, splits, seed), origin=origin)
     if path is not None and _stays_on_disk(path, stream):
         examples = stream_table(path, context, kinds or {}, drop)
     else:
         contents = _read(source, path, image_size, strict, stream)
-        mapped = path if _npy_stays_on_disk(path, stream) else None
-        examples = interpret(contents, context, kinds or {}, drop, mapped)
+        examples = interpret(contents, context, kinds or {}, drop)
     name = examples.where if path is None else str(source)
-    return assemble(name, examples, context, splits, seed)
+    return replace(assemble(name, examples, context, splits, seed), origin=origin)
 
 
 def load_rows(
@@ -191,8 +204,8 @@ def _stays_on_disk(path: Path, stream: bool | None) -> bool:
     return stream or (stream is None and not fits_in_memory(_EXPANSION * path.stat().st_size))
 
 
-def _npy_stays_on_disk(path: Path | None, stream: bool | None) -> bool:
-    if path is None or path.is_dir() or not _ends(path, (".npy",)):
+def _npy_stays_on_disk(path: Path, stream: bool | None) -> bool:
+    if not _ends(path, (".npy",)):
         return False
     return stream or (stream is None and not fits_in_memory(path.stat().st_size))
 

@@ -1,6 +1,6 @@
 """Three splits, and the hash that tells one data set from another."""
 
-__all__ = ["Examples", "assemble", "fingerprint", "split_rows"]
+__all__ = ["Examples", "assemble", "fingerprint", "refuse_few", "split_rows"]
 
 import hashlib
 from collections.abc import Mapping
@@ -109,11 +109,7 @@ def split_rows(
             numbers that sum to one.
     """
     n = len(examples.x)
-    if n < 3:
-        raise PthetaError(
-            f"{examples.where} holds {n} row{'s'[: n != 1]}, but three splits need at least 3. "
-            "Give more examples."
-        )
+    refuse_few(n, examples.where)
     generator = np.random.default_rng(seed)
     if splits is None and examples.parts:
         return _given(examples, generator)
@@ -128,6 +124,23 @@ def split_rows(
     train = max(1, n - validation - test)
     first, second, third = np.split(order, [train, n - test])
     return first, second, third
+
+
+def refuse_few(rows: int, where: str) -> None:
+    """Checks that there are enough rows for three splits.
+
+    Arguments:
+        rows: The number of rows.
+        where: What messages call them.
+
+    Raises:
+        PthetaError: There are fewer than three.
+    """
+    if rows < 3:
+        raise PthetaError(
+            f"{where} holds {rows} row{'s'[: rows != 1]}, but three splits need at least 3. Give "
+            "more examples."
+        )
 
 
 def _given(

@@ -1,12 +1,12 @@
 """Everything that is measured of one fitted model."""
 
-__all__ = ["Evaluation", "evaluate", "noise_floor"]
+__all__ = ["Drawn", "Evaluation", "evaluate", "head", "noise_floor", "plain", "sampled"]
 
 import dataclasses
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,6 +59,7 @@ def evaluate(
     particles: int = 64,
     rows: int | None = None,
     reference: Quality | None = None,
+    drawn: "Drawn | None" = None,
 ) -> Evaluation:
     """Measures a fitted model on the held-out split of the data.
 
@@ -70,12 +71,13 @@ def evaluate(
         particles: The number of particles where the density is a bound.
         rows: The most rows whose likelihood is taken; None takes all.
         reference: The noise floor, where it is known already.
+        drawn: Samples for these rows, where they have been drawn already.
 
     Raises:
         PthetaError: There are too few held-out rows, or samples that are not finite.
     """
     real = head(data.test, samples, seed)
-    drawn, seconds = sampled(run, real, seed)
+    drawn = drawn or sampled(run, real, seed)
     return Evaluation(
         recipe=run.recipe,
         data=data.name,
@@ -85,7 +87,7 @@ def evaluate(
             run, data.test, truth=data.truth, particles=particles, rows=rows, seed=seed
         ),
         quality=quality(
-            drawn,
+            drawn.samples,
             real.x[:],
             data.space,
             data.truth,
@@ -94,7 +96,7 @@ def evaluate(
             context_space=data.context_space,
         ),
         reference=reference or noise_floor(data, samples=samples, seed=seed),
-        samples_per_second=len(drawn) / seconds,
+        samples_per_second=len(drawn.samples) / drawn.seconds,
         densities_per_second=_densities_per_second(run, real),
     )
 
@@ -127,11 +129,18 @@ def head(split: Split, rows: int, seed: int) -> Split:
     return Split(split.x[chosen], None if split.context is None else split.context[chosen])
 
 
-def sampled(run: Run, real: Split, seed: int) -> tuple[Tensor, float]:
-    """As many samples as there are real rows, for the same contexts, and the seconds it took."""
+class Drawn(NamedTuple):
+    """Samples, and the seconds that it took to draw them."""
+
+    samples: Tensor
+    seconds: float
+
+
+def sampled(run: Run, real: Split, seed: int) -> Drawn:
+    """As many samples as there are real rows, and for the same contexts."""
     started = time.perf_counter()
-    drawn = draw(run.model, len(real), given(run, real.context), seed=seed)
-    return drawn, max(time.perf_counter() - started, 1e-9)
+    samples = draw(run.model, len(real), given(run, real.context), seed=seed)
+    return Drawn(samples, max(time.perf_counter() - started, 1e-9))
 
 
 def plain(value: Any) -> Any:

@@ -23,14 +23,14 @@ class Likelihood:
     Arguments:
         verb: The method that gave it, such as ``log_prob`` or ``elbo``.
         kind: What it is worth: exact, bound, estimate or unnormalised.
-        nats: The mean nats for each row, higher is better; None where the density is
-            unnormalised. Minus infinity where a row is impossible.
-        bits_per_dimension: ``-nats / (D log 2)`` for D values in a row, lower is better. For
-            continuous data it depends on the unit of the data, and can be negative.
+        nats: The mean of -log p(x) over rows, lower is better; for a bound, the true figure is at
+            most this. None where the density is unnormalised; infinite where a row is impossible.
+        bits_per_dimension: ``nats / (D log 2)`` for D values in a row. For continuous data it
+            depends on the unit of the data, and can be negative.
         impossible: The share of rows that the model holds impossible.
         rows: The number of rows.
         particles: The number of particles of a bound, 1 otherwise.
-        one_particle: The mean nats of the bound with one particle; None where there is no bound.
+        one_particle: The nats of the bound with one particle; None where there is no bound.
         loose_by: What makes the bound loose: ``dequantisation``, ``variational`` or nothing.
         truth_error: The mean absolute error of log p, in nats, where the truth is known; an
             unnormalised density is first shifted by the median difference.
@@ -82,8 +82,8 @@ def held_out(
     bound = found.kind == "bound"
     normalised = found.kind != "unnormalised"
     one = densities(run.model, x, context, space=run.space, seed=seed).values if bound else None
-    nats = _mean(found.values) if normalised else None
-    unit = -1 / (run.space.features * math.log(2))
+    nats = _mean(-found.values) if normalised else None
+    unit = 1 / (run.space.features * math.log(2))
     return Likelihood(
         verb=found.verb,
         kind=found.kind,
@@ -92,7 +92,7 @@ def held_out(
         impossible=share_of(found.values == -math.inf),
         rows=len(x),
         particles=particles if bound else 1,
-        one_particle=None if one is None else _mean(one),
+        one_particle=None if one is None else _mean(-one),
         loose_by=_loose_by(run) if bound else "",
         truth_error=None if truth is None else _truth_error(found.values, x, truth, normalised),
     )
@@ -114,7 +114,7 @@ def _rows(split: Split, rows: int | None, seed: int) -> tuple[Tensor, Tensor | N
 def _mean(values: Tensor) -> Estimate:
     if values.isfinite().all():
         return mean_of(values)
-    # one impossible row makes the mean minus infinity: that is the figure, not an accident
+    # one impossible row makes the mean infinite: that is the figure, not an accident
     worst = values.mean().item()
     return Estimate(worst, worst, worst)
 

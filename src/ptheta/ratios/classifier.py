@@ -73,6 +73,7 @@ def classifier_test(
     """
     from scipy.stats import binomtest
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from threadpoolctl import threadpool_limits
 
     n = min(len(x), len(y), rows)
     if x.dim() != 2 or y.dim() != 2 or x.shape[1] != y.shape[1] or n < folds:
@@ -86,14 +87,15 @@ def classifier_test(
     both = np.concatenate([_choice(x, n, random), _choice(y, n, random)])
     label = np.repeat([0, 1], n)
     cross = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
+    # on samples of this size threads wait for each other, and far longer on a busy machine
+    with threadpool_limits(1), warnings.catch_warnings():
         # the network stops after a set number of epochs, which scikit-learn remarks upon
         warnings.filterwarnings("ignore", message=".*Maximum iterations")
         guess: Any = cross_val_predict(_classifier(seed), both, label, cv=cross)
     right = int((guess == label).sum())
     interval = binomtest(right // 2, n).proportion_ci(method="wilson")
     chance = binomtest(right // 2, n, alternative="greater").pvalue
-    return ClassifierTest(right / (2 * n), interval.low, interval.high, float(chance))
+    return ClassifierTest(right / (2 * n), float(interval.low), float(interval.high), float(chance))
 
 
 def _choice(x: Tensor, n: int, random: np.random.Generator) -> NDArray[np.float64]:

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from ptheta.objectives.adversarial import Divergence, Penalty
 from ptheta.objectives.types import Batch
+from ptheta.training.devices import prepare
 from ptheta.training.gradient import ToReals
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from ptheta.training.devices import Prepared
     from ptheta.training.types import Metrics
 
 
@@ -131,13 +133,10 @@ class AdversarialLearner:
         self.bridge = bridge
 
     def setup(self, fabric: Fabric) -> None:
-        self.fabric = fabric
-        self.critic_side, self.critic_optimizer = self._wrap(
-            CriticLoss(self.critic, self.divergence, self.penalties), self.critic_learning_rate
-        )
-        self.generator_side, self.generator_optimizer = self._wrap(
-            GeneratorLoss(self.generator, self.divergence), self.learning_rate
-        )
+        critic_side = CriticLoss(self.critic, self.divergence, self.penalties)
+        generator_side = GeneratorLoss(self.generator, self.divergence)
+        self.critic_side = self._prepare(fabric, critic_side, self.critic_learning_rate)
+        self.generator_side = self._prepare(fabric, generator_side, self.learning_rate)
 
     def step(self, batch: Batch) -> Metrics:
         terms: dict[str, Tensor] = {}
@@ -148,32 +147,32 @@ class AdversarialLearner:
     def state_dict(self) -> dict[str, Any]:
         return {
             "critic": self.critic.state_dict(),
-            "critic_optimizer": self.critic_optimizer.state_dict(),
-            "generator_optimizer": self.generator_optimizer.state_dict(),
+            "critic_optimizer": self.critic_side.optimizer.state_dict(),
+            "generator_optimizer": self.generator_side.optimizer.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.critic.load_state_dict(state["critic"])
-        self.critic_optimizer.load_state_dict(dict(state["critic_optimizer"]))
-        self.generator_optimizer.load_state_dict(dict(state["generator_optimizer"]))
+        self.critic_side.optimizer.load_state_dict(dict(state["critic_optimizer"]))
+        self.generator_side.optimizer.load_state_dict(dict(state["generator_optimizer"]))
 
-    def _wrap(self, side: nn.Module, learning_rate: float) -> tuple[Any, Any]:
+    def _prepare(self, fabric: Fabric, side: nn.Module, learning_rate: float) -> Prepared:
         optimizer = torch.optim.Adam(
             side.parameters(),
             lr=learning_rate,
             betas=self.betas,
-            fused=self.fabric.device.type in ("cpu", "cuda"),
+            fused=fabric.device.type in ("cpu", "cuda"),
         )
-        return self.fabric.setup(side, optimizer)
+        return prepare(fabric, side, optimizer)
 
     def _critic_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         real = batch.x if self.bridge is None else self.bridge.to_reals(batch.x)[0]
         with torch.no_grad():
             fake = self.generator.decode(self.generator.latent(len(real)), batch.context)
-        value, terms = self.critic_side(real, fake, batch.context)
-        self.fabric.backward(value)
-        self.critic_optimizer.step()
-        self.critic_optimizer.zero_grad()
+        value, terms = self.critic_side.module(real, fake, batch.context)
+        self.critic_side.backward(value)
+        self.critic_side.optimizer.step()
+        self.critic_side.optimizer.zero_grad()
         return value.detach(), terms
 
     def _generator_step(self, batch: Batch) -> Tensor:
@@ -181,9 +180,9 @@ class AdversarialLearner:
         # without gradient of its own, so that nothing of this pass is left in it, and no
         # data-parallel hook of the critic's side is set off
         self.critic.requires_grad_(False)
-        value = self.generator_side(z, batch.context, self.critic)
-        self.fabric.backward(value)
+        value = self.generator_side.module(z, batch.context, self.critic)
+        self.generator_side.backward(value)
         self.critic.requires_grad_(True)
-        self.generator_optimizer.step()
-        self.generator_optimizer.zero_grad()
+        self.generator_side.optimizer.step()
+        self.generator_side.optimizer.zero_grad()
         return value.detach()

@@ -11,14 +11,6 @@ __all__ = [
     "prepare",
     "resolve_device",
 ]
-    "PRECISIONS",
-    "Precision",
-    "Prepared",
-    "in_process_group",
-    "make_fabric",
-    "prepare",
-    "resolve_device",
-]
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager

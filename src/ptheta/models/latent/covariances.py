@@ -16,7 +16,8 @@ from torch import Tensor
 class Covariance(ABC):
     """One kind of covariance. Final classes: Full, Tied, Diagonal, Spherical.
 
-    In all methods: n rows, D values, K components, Q quadratic features.
+    In all methods: n rows, D values, K components, Q quadratic features. Features come first and
+    rows last, since sums over a short last dimension are slow.
     """
 
     @abstractmethod
@@ -25,7 +26,7 @@ class Covariance(ABC):
 
     @abstractmethod
     def quadratic(self, x: Tensor) -> Tensor:
-        """The quadratic features of rows, from (n, D) to (n, Q)."""
+        """The quadratic features of values, from (D, n) to (Q, n)."""
 
     @abstractmethod
     def estimate(self, counts: Tensor, means: Tensor, second: Tensor, floor: float) -> Tensor:
@@ -63,8 +64,8 @@ class Full(Covariance):
         return components, features, features
 
     def quadratic(self, x: Tensor) -> Tensor:
-        row, column = _pairs(x.shape[1], x.device)
-        return x[:, row] * x[:, column]
+        row, column = _pairs(len(x), x.device)
+        return x[row].mul_(x[column])
 
     def estimate(self, counts: Tensor, means: Tensor, second: Tensor, floor: float) -> Tensor:
         moments = _symmetric(second, means.shape[1])
@@ -154,7 +155,7 @@ class Spherical(Covariance):
         return (components,)
 
     def quadratic(self, x: Tensor) -> Tensor:
-        return x.square().sum(dim=1, keepdim=True)
+        return x.square().sum(dim=0, keepdim=True)
 
     def estimate(self, counts: Tensor, means: Tensor, second: Tensor, floor: float) -> Tensor:
         spread = second[:, 0] - means.square().sum(dim=1)

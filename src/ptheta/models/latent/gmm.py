@@ -6,11 +6,11 @@ import math
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ptheta.models.normalised import Normalised
 from ptheta.models.latent.covariances import Covariance
+from ptheta.models.normalised import Normalised
 
 # rows are taken in blocks whose quadratic features stay in the processor's cache
 _BLOCK_VALUES = 2**19
@@ -78,7 +78,7 @@ class GaussianMixture(Normalised):
         self.floor = floor
         self.shrinkage = shrinkage
         shape = covariance.shape(components, features)
-        second = covariance.quadratic(torch.zeros(1, features)).shape[1]
+        second = len(covariance.quadratic(torch.zeros(features, 1)))
         self.register_buffer("weights", torch.full((components,), 1 / components).double())
         self.register_buffer("means", torch.zeros(components, features).double())
         self.register_buffer("covariances", torch.ones(shape).double())
@@ -108,8 +108,10 @@ class GaussianMixture(Normalised):
             rows = rows.repeat(-(-self.components // len(rows)), 1)
         centres, _ = kmeans_plusplus(rows.numpy(), self.components, random_state=seed)
         nearest = torch.cdist(x.double(), torch.from_numpy(centres).to(x.device)).argmin(dim=1)
-        self.prior.copy_(self.covariance.quadratic(x.double() - x.double().mean(dim=0)).mean(dim=0))
-        self.maximization(self._sums(x.double(), torch.eye(self.components)[nearest].to(x.device)))
+        centred = (x.double() - x.double().mean(dim=0)).T
+        self.prior.copy_(self.covariance.quadratic(centred).mean(dim=1))
+        given = nn.functional.one_hot(nearest, self.components).T.double()
+        self.maximization(self._sums(self._phi(x.double()), given, x.new_zeros(()).double()))
 
     def expectation(self, x: Tensor, *, careful: bool = False) -> Statistics:
         """The sums that an iteration needs.
@@ -122,15 +124,13 @@ class GaussianMixture(Normalised):
         x = x.double() if careful else x
         # the sums of the features include their coefficients' width: Q + D + 1 values a row
         width = self.prior.numel() + self.features + 1
-        blocks = x.split(max(256, _BLOCK_VALUES // width))
         natural = None if careful else self._natural(x.dtype)
         total: Statistics | None = None
-        for block in blocks:
-            features = self._phi(block)
-            joint = self._log_joint(block) if natural is None else features @ natural
-            evidence = joint.logsumexp(dim=1, keepdim=True)
-            sums = ((joint - evidence).exp_().T @ features).double()
-            part = self._statistics(sums, evidence.double().sum(), len(block))
+        for block in x.split(max(256, _BLOCK_VALUES // width)):
+            phi = self._phi(block)
+            joint = self._log_joint(block).T if natural is None else natural @ phi
+            evidence = joint.logsumexp(dim=0)
+            part = self._sums(phi, (joint - evidence).exp_(), evidence.double().sum())
             total = part if total is None else Statistics(*map(torch.add, total, part))
         assert total is not None
         return total
@@ -145,7 +145,7 @@ class GaussianMixture(Normalised):
         means = statistics.first / counts[:, None]
         # the prior pulls towards the covariance of the whole data around each mean
         pull = self.shrinkage / (counts + self.shrinkage)
-        centred = self.prior + self.covariance.quadratic(means)
+        centred = self.prior + self.covariance.quadratic(means.T).T
         second = torch.lerp(statistics.second / counts[:, None], centred, pull[:, None])
         self.weights.copy_(counts / counts.sum())
         self.means.copy_(means)
@@ -171,18 +171,17 @@ class GaussianMixture(Normalised):
     def _natural(self, dtype: torch.dtype) -> Tensor:
         quadratic, linear, constant = self.covariance.natural(self.covariances, self.means)
         constant = constant + self.weights.log() - 0.5 * self.features * math.log(2 * math.pi)
-        return torch.cat([quadratic, linear, constant[:, None]], dim=1).T.to(dtype).contiguous()
+        return torch.cat([quadratic, linear, constant[:, None]], dim=1).to(dtype)
 
     def _phi(self, x: Tensor) -> Tensor:
-        return torch.cat([self.covariance.quadratic(x), x, x.new_ones(len(x), 1)], dim=1)
+        values = x.T.contiguous()
+        return torch.cat([self.covariance.quadratic(values), values, values.new_ones(1, len(x))])
 
-    def _sums(self, x: Tensor, responsibilities: Tensor) -> Statistics:
-        sums = responsibilities.to(x.dtype).T @ self._phi(x)
-        return self._statistics(sums.double(), x.new_zeros(()), len(x))
-
-    def _statistics(self, sums: Tensor, log_likelihood: Tensor, rows: int) -> Statistics:
+    def _sums(self, phi: Tensor, responsibilities: Tensor, log_likelihood: Tensor) -> Statistics:
+        sums = (responsibilities @ phi.T).double()
         second, first, counts = sums.split([self.prior.numel(), self.features, 1], dim=1)
-        return Statistics(counts[:, 0], first, second, log_likelihood, sums.new_tensor(rows))
+        rows = sums.new_tensor(phi.shape[1])
+        return Statistics(counts[:, 0], first, second, log_likelihood, rows)
 
 
 class _Mixture(Distribution):
