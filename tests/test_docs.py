@@ -31,7 +31,9 @@ def page(name):
 def sections(text):
     """The text under each heading of the second level, by its title without backticks."""
     parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
-    return {title.replace("`", ""): body for title, body in zip(parts[1::2], parts[2::2])}
+    return {
+        title.replace("`", ""): body for title, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
 
 
 def fenced(text, language):
@@ -123,9 +125,7 @@ def test_no_section_names_an_option_that_is_not_there(name, command):
 
 def test_every_section_of_a_command_is_of_one_that_is_there():
     titles = [t for t in sections(page("commands.md")) if t.startswith("ptheta ")]
-    assert titles == [f"ptheta {name}" for name in cli.commands] or sorted(titles) == sorted(
-        f"ptheta {name}" for name in cli.commands
-    )
+    assert sorted(titles) == sorted(f"ptheta {name}" for name in cli.commands)
 
 
 def shell_lines():
@@ -154,7 +154,6 @@ def test_every_command_has_an_example(name):
 
 @pytest.mark.slow
 def test_the_walk_through_runs(tmp_path):
-    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
     (block,) = fenced(sections(page("commands.md"))["A walk through"], "console")
     for line in block.splitlines():
         if line.startswith("$ "):
@@ -163,7 +162,6 @@ def test_the_walk_through_runs(tmp_path):
             done = subprocess.run(
                 [sys.executable, "-c", "from ptheta.cli import main; main()", *arguments[1:]],
                 cwd=tmp_path,
-                env=environment,
                 capture_output=True,
                 text=True,
             )

@@ -251,7 +251,7 @@ def _fit_here(
         algorithm = build(record.recipe, data.space, data.context_space, record.settings)
         batches = Batches(
             data.train,
-            algorithm.batch_size,
+            _batch_size(algorithm, data.train),
             seed=record.seed,
             device=fabric.device,
             rank=fabric.global_rank,
@@ -302,6 +302,12 @@ def _plan(
         checkpoint_seconds=checkpoint_seconds,
         callbacks=callbacks,
     )
+
+
+def _batch_size(algorithm: Algorithm, train: Split) -> int | None:
+    # what takes the data whole takes as much of a file on disk as may be held in memory
+    whole_on_disk = algorithm.batch_size is None and not isinstance(train.x, Tensor)
+    return _INITIAL_ROWS if whole_on_disk else algorithm.batch_size
 
 
 def _evaluate_every(algorithm: Algorithm, batches: Batches) -> int:

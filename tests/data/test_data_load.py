@@ -339,3 +339,15 @@ def test_every_name_has_a_line():
     names = data_names()
     assert {"digits", "moons", "mnist", "adult", "concrete", "nltcs"} <= set(names)
     assert all(0 < len(line) < 80 for line in names.values())
+
+
+def test_origin_loads_the_same_data_again_and_is_plain_json(table):
+    import json
+
+    for source in (table, "moons"):
+        options = {} if source == "moons" else {"context": "city", "drop": ["grade"]}
+        data = load_data(source, seed=3, splits=(0.6, 0.2, 0.2), **options)
+        again = load_data(**json.loads(json.dumps(data.origin)))
+        assert again.fingerprint == data.fingerprint
+        assert again.context_space == data.context_space
+    assert load_data(normal(9, 2)).origin == {}

@@ -87,4 +87,4 @@ def test_any_space_gives_finite_features(space: Space, real: Tensor) -> None:
 
 def test_values_that_are_not_finite_stay_so() -> None:
     features = MetricFeatures(Real((1,)), torch.randn(5, 1))
-    assert not features(torch.tensor([[math.inf]])).isfinite().any()
+    assert not features(torch.tensor([[math.inf], [math.nan]])).isfinite().any()

@@ -53,7 +53,10 @@ class MetricFeatures:
             The features, with shape (n, features), in float32; they are finite where x is.
         """
         raw, _ = _raw(self.space, x)
-        return ((raw - self.mean) / self.scale).nan_to_num(nan=0.0).float()
+        scaled = (raw - self.mean) / self.scale
+        if isinstance(self.space, Table) and self.space.missing:
+            scaled = scaled.masked_fill(scaled.isnan(), 0.0)
+        return scaled.float()
 
 
 def _raw(space: Space, x: Tensor) -> tuple[Tensor, Tensor]:

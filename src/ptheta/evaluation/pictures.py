@@ -43,7 +43,7 @@ class _Theme(NamedTuple):
     faint: str
 
 
-_SIZES = {"font.size": 8, "axes.titlesize": 9}
+_SIZES: dict[Any, Any] = {"font.size": 8, "axes.titlesize": 9}
 _INKED = ("axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color", "text.color")
 _LIGHT, _DARK = _Theme("#22262b", "#c4c9cf"), _Theme("#dfe3e8", "#4a5058")
 
