@@ -52,7 +52,7 @@ def test_one_recipe_shows_its_settings(ptheta):
 def test_fit_sample_score_and_evaluate(ptheta):
     code, out, _ = ptheta("fit", "moons", "gmm", "--set", "components=4", "--out", "run")
     assert code == 0
-    assert "held-out log_prob (exact)" in out
+    assert "exact: -log_prob" in out
     code, _, _ = ptheta("sample", "run", "-n", "10", "-o", "draws.csv")
     assert code == 0
     assert pd.read_csv("draws.csv").shape == (10, 2)

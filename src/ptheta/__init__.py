@@ -1,12 +1,12 @@
 """Deep generative models behind one interface.
 
-    >>> import ptheta
-    >>> data = ptheta.load_data("moons")
-    >>> run = ptheta.fit(data, "realnvp", steps=100)
-    >>> run.model.sample(4).shape
-    torch.Size([4, 2])
-    >>> run.model.log_prob(data.test.x[:3]).shape
-    torch.Size([3])
+>>> import ptheta
+>>> data = ptheta.load_data("moons")
+>>> run = ptheta.fit(data, "realnvp", steps=100)
+>>> run.model.sample(4).shape
+torch.Size([4, 2])
+>>> run.model.log_prob(data.test.x[:3]).shape
+torch.Size([3])
 """
 
 __all__ = [
@@ -26,7 +26,8 @@ __all__ = [
     "load",
     "load_data",
     "load_rows",
-    "recipes",
+    "recipe_names",
+    "register",
     "save_samples",
     "seeded",
 ]
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
     from ptheta.fitting import Run, fit, load
     from ptheta.protocols import capabilities, density_kind
     from ptheta.random import seeded
-    from ptheta.recipes.registry import build, describe
-    from ptheta.recipes.registry import names as recipes
+    from ptheta.recipes.registry import build, describe, register
+    from ptheta.recipes.registry import names as recipe_names
 
 __version__ = version("ptheta")
 
@@ -68,7 +69,8 @@ _WHERE = {
     "load": "ptheta.fitting",
     "load_data": "ptheta.data.load",
     "load_rows": "ptheta.data.load",
-    "recipes": "ptheta.recipes.registry:names",
+    "recipe_names": "ptheta.recipes.registry:names",
+    "register": "ptheta.recipes.registry",
     "save_samples": "ptheta.data.export",
     "seeded": "ptheta.random",
 }

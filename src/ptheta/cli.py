@@ -257,6 +257,8 @@ def sample(
 @click.option("--particles", type=click.IntRange(1), default=1, show_default=True,
               help="The particles of a bound; more are slower and tighter.")  # fmt: skip
 @click.option("--context", help="The column that the run was conditioned on.")
+@click.option("--size", "image_size", type=click.IntRange(1),
+              help="Resize images to this many pixels a side.")  # fmt: skip
 @common
 def score(
     folder: Path,
@@ -264,6 +266,7 @@ def score(
     out: Path | None,
     particles: int,
     context: str | None,
+    image_size: int | None,
     as_json: bool,
     seed: int,
     device: str,
@@ -278,7 +281,12 @@ def score(
     run = load(folder, device)
     _need_density(run)
     rows = load_rows(
-        source, run.space, run.columns, run.context_space, context or run.origin.get("context")
+        source,
+        run.space,
+        run.columns,
+        run.context_space,
+        context or run.origin.get("context"),
+        image_size=image_size or run.origin.get("image_size"),
     )
     found = densities(
         run.model, rows.x, rows.context, space=run.space, particles=particles, seed=seed
@@ -565,10 +573,10 @@ def _summary(run: Run, loaded: Data) -> dict[str, Any]:
     if density_verb(run.model) is not None:
         test = loaded.test
         found = densities(run.model, test.x, test.context, space=run.space)
-        mean = found.values.mean().item()
-        summary |= {"figure": found.verb, "kind": found.kind, "test_nats": mean}
+        nats = -found.values.mean().item()
+        summary |= {"figure": found.verb, "kind": found.kind, "nats": nats}
         if found.kind != "unnormalised":
-            summary["bits_per_dimension"] = -mean / (run.space.features * math.log(2))
+            summary["bits_per_dimension"] = nats / (run.space.features * math.log(2))
     return summary
 
 
@@ -582,8 +590,8 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
         bits = summary.get("bits_per_dimension")
         beside = f", {bits:.4f} bits per dimension" if bits is not None else ""
         click.echo(
-            f"held-out {summary['figure']} ({summary['kind']}): "
-            f"{summary['test_nats']:.4f} nats per example{beside}"
+            f"held-out {summary['nats']:.4f} nats per example{beside} "
+            f"({summary['kind']}: -{summary['figure']})"
         )
     else:
         click.echo("no density; `ptheta evaluate` measures its samples")
@@ -600,4 +608,17 @@ def _recipe_json(description: Any) -> dict[str, Any]:
 
 
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, default=str))
+    click.echo(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinities: they become null."""
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict():
+            return {key: _finite(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in value]
+        case _:
+            return value

@@ -14,7 +14,8 @@ from torch import nn
 
 from ptheta.data.dataset import Data
 from ptheta.errors import PthetaError
-from ptheta.evaluation.compare import Comparison, Event, compare
+from ptheta.evaluation.bench import Event
+from ptheta.evaluation.compare import Comparison, compare
 from ptheta.evaluation.rating import Attempt, Spread, rate
 from ptheta.evaluation.report import write_report
 from ptheta.evaluation.table import COLUMNS, comparison_table, rating_cells

@@ -252,7 +252,8 @@ def _from_memory(source: object) -> Contents:
             return Frame(where="the table", frame=tidy(source, "the table"))
         case Mapping():
             return from_mapping({str(k): v for k, v in source.items()}, "the mapping")
-        case (examples, labels):
+        case tuple() if len(source) == 2:
+            examples, labels = source
             return from_mapping({"x": examples, "label": labels}, "the pair")
         case Tensor() | np.ndarray() | Sequence():
             return from_values(source, "the array")

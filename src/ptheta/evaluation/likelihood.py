@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ptheta.data.bridged import BridgedBound, BridgedFlowBound
-from ptheta.data.dataset import Split, Truth
+from ptheta.data.dataset import Rows, Split, Truth
 from ptheta.density import densities
 from ptheta.evaluation.estimate import Estimate, mean_of, share_of
 from ptheta.fitting import Run
@@ -94,7 +94,7 @@ def held_out(
         particles=particles if bound else 1,
         one_particle=None if one is None else _mean(-one),
         loose_by=_loose_by(run) if bound else "",
-        truth_error=None if truth is None else _truth_error(found.values, x, truth, normalised),
+        truth_error=None if truth is None else _truth_error(found.values, x[:], truth, normalised),
     )
 
 
@@ -103,9 +103,9 @@ def given(run: Run, context: Tensor | None) -> Tensor | None:
     return None if run.context_space is None else context
 
 
-def _rows(split: Split, rows: int | None, seed: int) -> tuple[Tensor, Tensor | None]:
+def _rows(split: Split, rows: int | None, seed: int) -> tuple[Rows, Tensor | None]:
     if rows is None or len(split) <= rows:
-        return split.x[:], split.context
+        return split.x, split.context
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(split), generator=generator)[:rows].sort().values
     return split.x[chosen], None if split.context is None else split.context[chosen]

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ptheta.evaluation.compare import Comparison, Entry
+from ptheta.evaluation.bench import Entry
+from ptheta.evaluation.compare import Comparison
 from ptheta.evaluation.estimate import Estimate
 from ptheta.evaluation.features import MetricFeatures
 from ptheta.spaces import Space

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ptheta.evaluation.compare import BASELINE, Comparison, Entry
+from ptheta.evaluation.bench import Entry
+from ptheta.evaluation.compare import BASELINE, Comparison
 from ptheta.evaluation.rating import COVERAGE_DISTANCE, NATS_DISTANCE, Attempt
 from ptheta.evaluation.table import COLUMNS, comparison_table, evaluation_table, rating_cells
 
@@ -87,7 +88,7 @@ def _page(comparison: Comparison) -> str:
         again=_again,
         nats_distance=NATS_DISTANCE,
         coverage_distance=COVERAGE_DISTANCE,
-        origin=dict(comparison.origin),
+        loading=_loading_in_python(comparison),
     )
 
 
@@ -102,7 +103,7 @@ def _facts(comparison: Comparison) -> list[tuple[str, str]]:
         ("training of each run", " or ".join(limits) or "the recipe's own number of steps"),
         ("seeds", str(budget["seeds"])),
         ("learning rates", f"{rates} times the default, the others with {tried}"),
-        ("device", f"{budget['device']}, {budget['precision']}, {budget['threads']} threads"),
+        ("device", f"{budget['ran_on']}, {budget['precision']}, {budget['threads']} threads"),
         ("versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
     ]
 
@@ -170,6 +171,13 @@ def _loading(origin: Mapping[str, Any]) -> list[str]:
     if origin.get("image_size"):
         words += ["--size", str(origin["image_size"])]
     return [*words, "--strict"] if origin.get("strict") else words
+
+
+def _loading_in_python(comparison: Comparison) -> str:
+    given = {k: v for k, v in comparison.origin.items() if v or k == "seed"}
+    source = given.pop("source", comparison.data)
+    words = [repr(source), *(f"{name}={value!r}" for name, value in given.items())]
+    return f"data = ptheta.load_data({', '.join(words)})"
 
 
 def _again(attempt: Attempt) -> str:

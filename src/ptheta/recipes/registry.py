@@ -1,6 +1,6 @@
 """The named systems: one table from a name to the function that puts the system together."""
 
-__all__ = ["RECIPES", "Description", "build", "describe", "find", "names", "serving"]
+__all__ = ["RECIPES", "Description", "build", "describe", "find", "names", "register", "serving"]
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -35,6 +35,8 @@ RECIPES: dict[str, str] = {
     "ebm": "ptheta.recipes.energy:ebm",
     "ncsn": "ptheta.recipes.diffusion:ncsn",
 }
+
+_REGISTERED: dict[str, Callable[..., Algorithm]] = {}
 
 # one small example of each kind of space: what a recipe serves is found by asking it to
 _PROBES: dict[str, Space] = {
@@ -76,19 +78,38 @@ class Description:
 
 
 def names() -> tuple[str, ...]:
-    """The names of all recipes: ptheta's, then those of installed packages."""
-    return (*RECIPES, *(n for n in _entry_points() if n not in RECIPES))
+    """The names of all recipes: ptheta's, those registered, and those of installed packages."""
+    return tuple(dict.fromkeys((*RECIPES, *_REGISTERED, *_entry_points())))
+
+
+def register(name: str, recipe: Callable[..., Algorithm]) -> None:
+    """Gives a recipe of one's own a name, for as long as this Python runs.
+
+    A package that is installed names its recipes by the entry point group ``ptheta.recipes``.
+
+    Arguments:
+        name: The name.
+        recipe: The function.
+
+    Raises:
+        ValueError: ptheta has a recipe of that name.
+    """
+    if name in RECIPES:
+        raise ValueError(f"ptheta has a recipe '{name}' of its own; take another name")
+    _REGISTERED[name] = recipe
 
 
 def find(name: str) -> Callable[..., Algorithm]:
     """The function of a recipe.
 
     Arguments:
-        name: The recipe's name.
+        name: The recipe's name; nothing else is ever imported by it.
 
     Raises:
         PthetaError: There is no such recipe.
     """
+    if name in _REGISTERED:
+        return _REGISTERED[name]
     target = RECIPES.get(name) or _entry_points().get(name)
     if target is None:
         raise PthetaError(f"there is no recipe '{name}'. {nearest(name, names())}")
@@ -143,6 +164,8 @@ def describe(name: str) -> Description:
     doc = inspect.getdoc(recipe) or ""
     built = {label: _served(name, space) for label, space in _PROBES.items()}
     served = {label: algorithm for label, algorithm in built.items() if algorithm is not None}
+    if not served:
+        raise PthetaError(f"recipe '{name}' serves no kind of data that ptheta knows.")
     first = next(iter(served.values()))
     return Description(
         name=name,

@@ -32,20 +32,25 @@ def resolve_device(name: str) -> str:
     """The device that a name stands for on this machine.
 
     Arguments:
-        name: auto, cpu, cuda or mps.
+        name: auto, cpu, cuda or mps; auto is cuda where there is one.
 
     Raises:
-        PthetaError: There is no such device here.
+        PthetaError: There is no such device here, or it lacks what ptheta needs.
     """
     available = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+        "mps": True,
     }
     if name == "auto":
-        return next(device for device in ("cuda", "mps", "cpu") if available[device])
+        return "cuda" if available["cuda"] else "cpu"
     if name not in available:
         raise PthetaError(f"there is no device '{name}'. {nearest(name, ['auto', *available])}")
+    if name == "mps":
+        raise PthetaError(
+            "Apple GPUs have no float64, in which ptheta keeps tables, sums and the scale of the "
+            "data; use cpu, which suits models of this size."
+        )
     if not available[name]:
         raise PthetaError(f"this machine has no {name} device that torch can use; try cpu or auto.")
     return name
