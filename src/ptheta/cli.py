@@ -71,6 +71,8 @@ def data_options(function: F) -> F:
         click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out."),
         click.option("--splits", metavar="TRAIN,VALIDATION,TEST",
                      help="The shares of the three splits, such as 0.8,0.1,0.1."),
+        click.option("--split-seed", type=int, default=0, show_default=True,
+                     help="The seed of the splits, and of a synthetic set."),
         click.option("--size", "image_size", type=click.IntRange(1),
                      help="Resize images to this many pixels a side."),
         click.option("--strict", is_flag=True, help="Stop at an image that cannot be read."),
@@ -124,7 +126,7 @@ def data(
     source: str | None, as_json: bool, seed: int, device: str, quiet: bool, **options: Any
 ) -> None:
     """Show what is understood of SOURCE: a name, a file or a folder; without it, list the names."""
-    del device, quiet
+    del seed, device, quiet
     from ptheta.data.describe import describe
     from ptheta.data.load import data_names
     from ptheta.display import console, show_data
@@ -137,7 +139,7 @@ def data(
             for name, meaning in names.items():
                 console().print(f"{name:24}{meaning}")
         return
-    described = describe(_load(source, seed, options))
+    described = describe(_load(source, options))
     if as_json:
         _print_json(described)
     else:
@@ -182,7 +184,7 @@ def fit(
     from ptheta.recipes.registry import find
 
     find(recipe)
-    loaded = _load(source, seed, options)
+    loaded = _load(source, options)
     folder = out or _free_folder(loaded.name, recipe)
     with FitProgress(f"{recipe} on {loaded.name}", quiet=quiet or processes > 1) as progress:
         run = fit_run(
@@ -384,7 +386,7 @@ def compare(
     from ptheta.evaluation.table import comparison_table
 
     limit = _seconds(seconds, minutes)
-    loaded = _load(source, seed, options)
+    loaded = _load(source, options)
     with CompareProgress(quiet=quiet) as progress:
         found = compare_recipes(
             loaded,
@@ -412,14 +414,14 @@ def compare(
         sys.exit(1)
 
 
-def _load(source: str, seed: int, options: Mapping[str, Any]) -> Data:
+def _load(source: str, options: Mapping[str, Any]) -> Data:
     from ptheta.data.load import load_data
 
     options = dict(options)
     options["kinds"] = _pairs(options["kinds"], "--kind", "COLUMN=KIND")
     options["drop"] = tuple(options["drop"])
     options["splits"] = _splits(options["splits"])
-    return load_data(source, seed=seed, **options)
+    return load_data(source, seed=options.pop("split_seed"), **options)
 
 
 def _load_again(run: Run, source: str | None) -> Data:

@@ -208,7 +208,9 @@ class Bench:
         except PthetaError as error:
             # once a run has trained, what fails is its outcome
             status = "diverged" if attempt.steps else "refused"
-            return dataclasses.replace(attempt, status=status, message=str(error))
+            said = str(error)
+            message = said if said.startswith(name) else f"{name}: {said}"
+            return dataclasses.replace(attempt, status=status, message=message)
 
     def _measured(self, attempt: Attempt, run: Run) -> Attempt:
         if attempt.factor != 1:

@@ -6,7 +6,6 @@ __all__ = ["Picture", "examples_picture", "learning_curves", "two_sample_plot"]
 
 import base64
 import io
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,11 +31,12 @@ _IMAGES = 48
 
 
 class Picture(NamedTuple):
-    """A picture as data URIs, for a light and for a dark page, and what it shows."""
+    """A picture as data URIs, for a light and for a dark page, what it shows, and how wide."""
 
     light: str
     dark: str
     alt: str
+    inches: float
 
 
 class _Theme(NamedTuple):
@@ -241,9 +241,9 @@ def _grid(x: Tensor, space: Space, alt: str) -> Picture:
     from ptheta.data.images import image_grid
 
     buffer = io.BytesIO()
-    image_grid(x[:_IMAGES], space, columns=math.isqrt(_IMAGES) + 2).save(buffer, "PNG")
+    image_grid(x[:_IMAGES], space, columns=8).save(buffer, "PNG")
     uri = _uri(buffer)
-    return Picture(uri, uri, alt)
+    return Picture(uri, uri, alt, 2.9)
 
 
 def _draw(draw: Callable[[Figure, _Theme], None], size: tuple[float, float], alt: str) -> Picture:
@@ -259,7 +259,7 @@ def _draw(draw: Callable[[Figure, _Theme], None], size: tuple[float, float], alt
             figure.savefig(buffer, format="png", dpi=160, transparent=True, metadata={})
         pictures.append(_uri(buffer))
     light, dark = pictures
-    return Picture(light, dark, alt)
+    return Picture(light, dark, alt, size[0])
 
 
 def _uri(buffer: io.BytesIO) -> str:

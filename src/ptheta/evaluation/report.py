@@ -16,6 +16,8 @@ from ptheta.evaluation.rating import COVERAGE_DISTANCE, NATS_DISTANCE, Attempt
 from ptheta.evaluation.table import COLUMNS, comparison_table, evaluation_table, rating_cells
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ptheta.evaluation.pictures import Picture
 
 
@@ -74,12 +76,11 @@ def _page(comparison: Comparison) -> str:
         columns=columns,
         rows=rows,
         baseline=BASELINE,
-        messages=[
-            (entry.rating.recipe, entry.rating.message)
-            for entry in comparison.entries
-            if entry.rating.message
+        messages=[entry.rating.message for entry in comparison.entries if entry.rating.message],
+        cards=[
+            _examples(comparison, comparison.real, "real data", "held out", None),
+            *(_card(comparison, e, e.samples) for e in comparison.entries if e.samples is not None),
         ],
-        cards=[_real(comparison), *(_card(comparison, entry) for entry in comparison.entries)],
         two_sample=two_sample_plot(comparison),
         curves=learning_curves(comparison),
         gaps=[gap for entry in comparison.entries for gap in _gaps(entry)],
@@ -108,21 +109,15 @@ def _facts(comparison: Comparison) -> list[tuple[str, str]]:
     ]
 
 
-def _real(comparison: Comparison) -> _Card:
-    return _examples(comparison, comparison.real, "real data", "held out", None)
-
-
-def _card(comparison: Comparison, entry: Entry) -> _Card:
+def _card(comparison: Comparison, entry: Entry, samples: Tensor) -> _Card:
     name = entry.rating.recipe
-    if entry.samples is None:
-        return _Card(name, entry.rating.status, None, (entry.rating.message,))
     accuracy = entry.rating.accuracy
     told = "" if accuracy is None else f"told from real data {accuracy.mean:.0%} of the time"
     number = comparison.entries.index(entry)
-    return _examples(comparison, entry.samples, name, told, number)
+    return _examples(comparison, samples, name, told, number)
 
 
-def _examples(comparison: Comparison, x: Any, name: str, note: str, number: int | None) -> _Card:
+def _examples(comparison: Comparison, x: Tensor, name: str, note: str, number: int | None) -> _Card:
     from ptheta.evaluation.pictures import examples_picture
     from ptheta.evaluation.words import as_text
 

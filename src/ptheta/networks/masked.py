@@ -20,6 +20,7 @@ class MaskedLinear(nn.Linear):
 
     Arguments:
         mask: Which weights may differ from zero, with shape (out_features, in_features).
+        bias: Whether there is a bias.
 
     Example:
         >>> layer = MaskedLinear(torch.ones(3, 3).tril(-1))
@@ -29,9 +30,9 @@ class MaskedLinear(nn.Linear):
 
     mask: Tensor
 
-    def __init__(self, mask: Tensor) -> None:
+    def __init__(self, mask: Tensor, bias: bool = True) -> None:
         out_features, in_features = mask.shape
-        super().__init__(in_features, out_features)
+        super().__init__(in_features, out_features, bias)
         self.register_buffer("mask", mask.to(self.weight.dtype), persistent=False)
         self.reset_masked_parameters()
         self.register_load_state_dict_post_hook(_mask_again)
@@ -41,8 +42,8 @@ class MaskedLinear(nn.Linear):
         seen = self.mask.sum(dim=1, keepdim=True).clamp(min=1)
         with torch.no_grad():
             self.weight.uniform_(-1, 1).mul_(self.mask / seen.sqrt())
-            assert self.bias is not None
-            self.bias.zero_()
+            for bias in (p for name, p in self.named_parameters() if name == "bias"):
+                bias.zero_()
 
     def forward(self, input: Tensor) -> Tensor:
         """The outputs, with shape (..., out_features)."""

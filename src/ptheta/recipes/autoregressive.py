@@ -11,7 +11,7 @@ from ptheta.data.bridges import standardising
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.made import MADE
 from ptheta.models.heads import on_reals
-from ptheta.networks.sizes import default_width
+from ptheta.networks.sizes import default_dropout, default_width
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.likelihood import likelihood_learner
 from ptheta.recipes.settings import Count, Fraction, Rate
@@ -69,23 +69,19 @@ def made(
         hidden_features=(width,) * layers,
         components=components,
         direct=direct,
-        dropout=_dropout(space.features) if dropout is None else dropout,
+        dropout=default_dropout(space.features) if dropout is None else dropout,
     )
     joined = bridged(model, standardising(space), space)
     return Algorithm(
         joined,
-        likelihood_learner(joined, learning_rate=learning_rate, clip=10.0, weight_decay=weight_decay),
+        likelihood_learner(
+            joined, learning_rate=learning_rate, clip=10.0, weight_decay=weight_decay
+        ),
         batch_size=batch_size,
         steps=steps,
         constraints=("ordered",),
         ema=0.99,
     )
-
-
-def _dropout(features: int) -> float:
-    if features <= 4:
-        return 0.0
-    return 0.2 if features <= 16 else 0.4
 
 
 def _gaps(table: Table) -> str:

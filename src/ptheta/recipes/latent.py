@@ -10,7 +10,7 @@ from ptheta.data.bridged import bridged
 from ptheta.data.bridges import standardising
 from ptheta.models.heads import on_reals
 from ptheta.models.latent.vae import VAE
-from ptheta.networks.sizes import default_width
+from ptheta.networks.sizes import default_dropout, default_width
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.likelihood import likelihood_learner
 from ptheta.recipes.settings import Count, Fraction, Rate
@@ -23,8 +23,8 @@ def vae(
     *,
     latent_features: Count | None = None,
     hidden_features: Count | None = None,
-    layers: Count = 1,
-    components: Count = 1,
+    layers: Count = 2,
+    components: Count = 4,
     particles: Count = 1,
     dropout: Fraction | None = None,
     learning_rate: Rate = 2e-3,
@@ -32,14 +32,45 @@ def vae(
     batch_size: Count = 128,
     steps: Count = 6000,
 ) -> Algorithm:
+    """Variational autoencoder: a Gaussian latent, and a lower bound on the likelihood.
+
+    Encoder and decoder are networks of fully connected layers. The decoder's distribution suits
+    the kind of value: a logit for binary values, a softmax for categories and few levels, a
+    mixture of rounded logistics for many levels, a mixture of Gaussians for real values. Missing
+    values are marked for the encoder, and marginalised by the decoder.
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma & Welling, 2013), https://arxiv.org/abs/1312.6114
+        Importance Weighted Autoencoders (Burda, Grosse & Salakhutdinov, 2016),
+        https://arxiv.org/abs/1509.00519, for more than one particle
+
+    Arguments:
+        space: What one example is; any space.
+        context_space: What the model is conditioned on, if anything.
+        latent_features: The size of the latent; none means that of the data, at least 2 and at
+            most 16.
+        hidden_features: The width of the hidden layers; none means four units for each value, at
+            least 256 and at most 512.
+        layers: The number of hidden layers of the encoder, and of the decoder.
+        components: The number of components of mixtures, for real values and many levels. With
+            one, a latent that is not used yet is hard to put to use.
+        particles: The number of particles of the bound in training; with more than one it is
+            the importance-weighted bound.
+        dropout: The share of hidden units dropped in training; none means 0 for up to 4 values
+            in an example, 0.2 up to 16 and 0.4 for more.
+        learning_rate: The step size of Adam.
+        weight_decay: The decay of the weights per unit of learning rate.
+        batch_size: The number of examples in a batch.
+        steps: The number of steps where no budget is given.
+    """
     width = hidden_features or default_width(space.features, least=256)
     model = VAE(
         on_reals(space),
         context_space,
-        latent_features=latent_features or 16,
+        latent_features=latent_features or min(16, max(2, space.features)),
         hidden_features=(width,) * layers,
         components=components,
-        dropout=dropout or 0.,
+        dropout=default_dropout(space.features) if dropout is None else dropout,
     )
     joined = bridged(model, standardising(space), space)
     return Algorithm(

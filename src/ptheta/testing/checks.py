@@ -252,7 +252,7 @@ def _support(space: Space) -> tuple[Tensor | None, float]:
     if finite is not None:
         return finite, 1.0
     if isinstance(space, Real) and space.shape == (2,):
-        return grid(12.0, 801)
+        return grid(12.0, 401)
     return None, 1.0
 
 

@@ -46,7 +46,8 @@ class _Linear:
     def __init__(self, layer: nn.Module, inputs: _Units, outputs: Tensor) -> None:
         assert isinstance(layer, MaskedLinear)
         self.weight = layer.weight[outputs][:, inputs.order]
-        self.bias = layer.bias[outputs].unsqueeze(1)
+        bias = dict(layer.named_parameters()).get("bias", torch.zeros_like(layer.weight[:, 0]))
+        self.bias = bias[outputs].unsqueeze(1)
         self.inputs = inputs
 
     def __call__(self, rows: slice, degree: int) -> Tensor:
@@ -81,9 +82,7 @@ class Drawing:
         self.parameters = parameters = _Units(outputs, values, 0)
         self.output = _Linear(model.output, self.units[-1], parameters.order)
         self.direct = (
-            None
-            if model.direct is None
-            else _Linear(model.direct, self.units[0], parameters.order)
+            None if model.direct is None else _Linear(model.direct, self.units[0], parameters.order)
         )
         seen = model.context(context, n)
         if seen is not None:

@@ -57,7 +57,8 @@ class MADE(Normalised):
         ValueError: The order is no permutation, or the space has values that may be missing.
 
     Example:
-        >>> model = MADE(Discrete((3,), levels=2), hidden_features=(8,))
+        >>> from ptheta.spaces import Binary
+        >>> model = MADE(Binary((3,)), hidden_features=(8,))
         >>> every = torch.cartesian_prod(*[torch.arange(2)] * 3)
         >>> bool(torch.isclose(model.log_prob(every).exp().sum(), torch.tensor(1.0)))
         True
@@ -99,7 +100,7 @@ class MADE(Normalised):
         layers = [inputs, *(degrees(size, count, first) for size in hidden_features)]
         self.layers = nn.ModuleList(MaskedLinear(b[:, None] >= a) for a, b in pairwise(layers))
         self.output = MaskedLinear(outputs[:, None] > layers[-1])
-        self.direct = MaskedLinear(outputs[:, None] > inputs) if direct else None
+        self.direct = MaskedLinear(outputs[:, None] > inputs, bias=False) if direct else None
         self.activation = activation()
         self.dropout = nn.Dropout(dropout)
         for i, layer in enumerate([*layers, outputs]):
@@ -185,13 +186,15 @@ class Autoregressive(Distribution):
         context: What is conditioned on, with shape (batch, *context_shape), or None.
     """
 
-    arg_constraints: dict[str, Constraint] = {}  # noqa: RUF012
-
     def __init__(self, model: MADE, context: Tensor | None) -> None:
         self.model = model
         self.context = context
         batch = torch.Size() if context is None else context.shape[:1]
         super().__init__(batch, torch.Size(model.space.shape), validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, Constraint]:
+        return {}
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(x) in nats, with shape (batch,)."""

@@ -113,8 +113,10 @@ class Head(nn.Module):
         super().__init__()
         self.space = space
         self.groups = groups(space)
-        pick = choose or (lambda group: kind_of(group.space, components, min_scale))
-        self.kinds = tuple(pick(group) for group in self.groups)
+        self.kinds = tuple(
+            kind_of(group.space, components, min_scale) if choose is None else choose(group)
+            for group in self.groups
+        )
         self.group_of = {d: i for i, group in enumerate(self.groups) for d in group.positions}
         self.gaps = isinstance(space, Table)
         owners: list[Tensor] = []
@@ -208,13 +210,15 @@ class Factorised(Distribution):
         parameters: The parameters, with shape (..., head.features).
     """
 
-    arg_constraints: dict[str, Constraint] = {}  # noqa: RUF012
-
     def __init__(self, head: Head, parameters: Tensor) -> None:
         self.head = head
         self.parameters = parameters
         shape = torch.Size(head.space.shape)
         super().__init__(parameters.shape[:-1], shape, validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, Constraint]:
+        return {}
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(x) in nats, with the shape of the batch."""

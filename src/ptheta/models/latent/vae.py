@@ -28,8 +28,8 @@ class VAE(nn.Module):
     .. math:: \log p(x) \ge \mathbb{E}_{q(z|x)} \log p(x \mid z) - KL(q(z \mid x), p(z)),
 
     and with several it is the importance-weighted one,
-    :math:`\log \frac{1}{K} \sum_k p(x, z_k) / q(z_k \mid x)`. Values that are missing are marked for
-    the encoder, and marginalised by the decoder.
+    :math:`\log \frac{1}{K} \sum_k p(x, z_k) / q(z_k \mid x)`. Values that are missing are marked
+    for the encoder, and marginalised by the decoder.
 
     References:
         Auto-Encoding Variational Bayes (Kingma & Welling, 2013), https://arxiv.org/abs/1312.6114,
