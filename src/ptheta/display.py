@@ -27,7 +27,7 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from ptheta.evaluation.compare import Event
+    from ptheta.evaluation.bench import Event
     from ptheta.fitting import Progress as FitState
     from ptheta.recipes.registry import Description
 

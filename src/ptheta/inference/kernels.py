@@ -43,9 +43,7 @@ class Kernel(Protocol):
         """The step size with which chains start."""
         ...
 
-    def init(
-        self, log_prob: LogDensity, x: Tensor, step_size: Tensor | None = None
-    ) -> ChainState:
+    def init(self, log_prob: LogDensity, x: Tensor, step_size: Tensor | None = None) -> ChainState:
         """The state of chains that start at x, with the kernel's step size or a given one."""
         ...
 

@@ -39,9 +39,7 @@ class SupportsNoisedScore(Protocol):
         """The path along which the data are noised."""
         ...
 
-    def score(
-        self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float = 0.0
-    ) -> Tensor:
+    def score(self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float = 0.0) -> Tensor:
         """The score of the data noised to t.
 
         Arguments:

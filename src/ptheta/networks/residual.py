@@ -2,7 +2,6 @@
 
 __all__ = ["ResidualMLP"]
 
-import torch
 from torch import Tensor, nn
 
 
@@ -24,6 +23,7 @@ class ResidualMLP(nn.Module):
         dropout: The share of hidden units dropped in training.
 
     Example:
+        >>> import torch
         >>> net = ResidualMLP(2, 3, 16, condition_features=4)
         >>> net(torch.zeros(5, 2), torch.zeros(5, 4)).shape
         torch.Size([5, 3])
@@ -46,7 +46,7 @@ class ResidualMLP(nn.Module):
         self.leave = nn.Linear(hidden_features, out_features)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Maps (batch, in_features), under (batch, condition_features), to (batch, out_features)."""
+        """Maps x, with shape (batch, in_features), to (batch, out_features)."""
         h = self.enter(x)
         for block in self.blocks:
             h = block(h, condition)

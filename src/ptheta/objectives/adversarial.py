@@ -76,8 +76,8 @@ class R1:
         weight: The weight w.
 
     Example:
-        >>> R1(2.0)(lambda x: 3 * x.sum(1), torch.zeros(4, 1), torch.zeros(4, 1))
-        tensor(9., grad_fn=<MulBackward0>)
+        >>> R1(2.0)(lambda x: x.square().sum(1), torch.ones(4, 1), torch.zeros(4, 1)).item()
+        4.0
     """
 
     weight: float = 1.0

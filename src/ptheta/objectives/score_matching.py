@@ -53,7 +53,9 @@ class MultiLevelDenoisingScoreMatching:
         """The loss: half a squared error in units of the noise, summed over the example."""
         x = batch.x
         times = model.path.times().to(x.device)
-        spread = (torch.arange(len(x), device=x.device) + torch.rand(len(x), device=x.device)) / len(x)
+        spread = (
+            torch.arange(len(x), device=x.device) + torch.rand(len(x), device=x.device)
+        ) / len(x)
         t = times[(spread * len(times)).long().clamp(max=len(times) - 1)]
         wide = (-1, *[1] * (x.dim() - 1))
         alpha, sigma = model.path.alpha(t).reshape(wide), model.path.sigma(t).reshape(wide)

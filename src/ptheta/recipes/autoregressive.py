@@ -24,7 +24,7 @@ def made(
     *,
     hidden_features: Count | None = None,
     layers: Count = 2,
-    components: Count = 16,
+    components: Count | None = None,
     direct: bool = True,
     dropout: Fraction | None = None,
     learning_rate: Rate = 2e-3,
@@ -48,7 +48,8 @@ def made(
         hidden_features: The width of the hidden layers; none means four units for each value, at
             least 256 and at most 512.
         layers: The number of hidden layers.
-        components: The number of components of mixtures, for real values and many levels.
+        components: The number of components of mixtures, for real values and more than 8
+            levels; none means 16 for up to 16 values in an example, and 4 for more.
         direct: Whether values before are joined to each conditional directly as well.
         dropout: The share of hidden units dropped in training; none means 0 for up to 4 values
             in an example, 0.2 up to 16 and 0.4 for more.
@@ -67,7 +68,7 @@ def made(
         on_reals(space),
         context_space,
         hidden_features=(width,) * layers,
-        components=components,
+        components=components or (16 if space.features <= 16 else 4),
         direct=direct,
         dropout=default_dropout(space.features) if dropout is None else dropout,
     )

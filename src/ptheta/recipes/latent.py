@@ -52,8 +52,8 @@ def vae(
         hidden_features: The width of the hidden layers; none means four units for each value, at
             least 256 and at most 512.
         layers: The number of hidden layers of the encoder, and of the decoder.
-        components: The number of components of mixtures, for real values and many levels. With
-            one, a latent that is not used yet is hard to put to use.
+        components: The number of components of mixtures, for real values and more than 8
+            levels. With one, a latent that is not used yet is hard to put to use.
         particles: The number of particles of the bound in training; with more than one it is
             the importance-weighted bound.
         dropout: The share of hidden units dropped in training; none means 0 for up to 4 values

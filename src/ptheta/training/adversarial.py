@@ -139,9 +139,9 @@ class AdversarialLearner:
         self.generator_side = self._prepare(fabric, generator_side, self.learning_rate)
 
     def step(self, batch: Batch) -> Metrics:
-        terms: dict[str, Tensor] = {}
-        for _ in range(self.critic_steps):
-            value, terms = self._critic_step(batch)
+        for _ in range(self.critic_steps - 1):
+            self._critic_step(batch)
+        value, terms = self._critic_step(batch)
         return {"loss": value, **terms, "generator": self._generator_step(batch)}
 
     def state_dict(self) -> dict[str, Any]:

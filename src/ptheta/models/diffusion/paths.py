@@ -60,7 +60,7 @@ class VarianceExploding:
 
         The largest is twice the root mean squared distance of two examples, which is
         :math:`\sqrt{2 d}` on such data. The number is such that the shells of noise around an
-        example at neighbouring levels overlap by half, and that no ratio is above 2.
+        example at neighbouring levels overlap by half, and that no ratio is above 1.4.
 
         References:
             Improved Techniques for Training Score-Based Generative Models (Song & Ermon, 2020),
@@ -97,7 +97,7 @@ class VarianceExploding:
         return torch.linspace(0, 1, self.levels)
 
 
-def _overlapping_ratio(features: int, overlap: float = 0.5, most: float = 2.0) -> float:
+def _overlapping_ratio(features: int, overlap: float = 0.5, most: float = 1.4) -> float:
     normal = NormalDist()
     low, high = 1.0, most
     for _ in range(50):

@@ -20,7 +20,7 @@ from ptheta.models.heads.kinds import (
 )
 from ptheta.spaces import Categorical, Discrete, Group, Positive, Real, Space, Table, groups
 
-_SOFTMAX_LEVELS = 64
+_SOFTMAX_LEVELS = 8
 
 
 def kind_of(
@@ -28,9 +28,9 @@ def kind_of(
 ) -> Kind:
     """The distribution that suits a kind of value.
 
-    Levels have a logit each up to 64 levels, and beyond share strength in a mixture of
-    logistics: there a logit each would be more parameters than data, and a mixture of five needs
-    15.
+    Levels have a logit each up to 8 levels, and beyond share strength in a mixture of logistics:
+    neighbouring levels are alike, which a softmax has to learn for each anew. On digits of 17
+    levels mixtures of four gained 5 to 8 held-out nats.
 
     Arguments:
         scalar: The space of one value.
