@@ -20,11 +20,10 @@ from ptheta.evaluation.likelihood import held_out
 from ptheta.evaluation.prdc import overlap
 from ptheta.evaluation.quality import Quality
 from ptheta.evaluation.rating import Attempt, Rating, Status, rate
-from ptheta.fitting import Run
+from ptheta.fitting import Diverged, Run
 from ptheta.protocols import density_kind
 from ptheta.recipes.registry import find
 from ptheta.recipes.settings import settings_of
-from ptheta.training.guard import Diverged
 
 # what likelihood is taken on, at most: the error of a mean over these is small enough
 _ROWS = 5000

@@ -90,7 +90,7 @@ class Features(nn.Module):
         Returns:
             The features, with shape (batch, features).
         """
-        x = x.reshape(len(x), -1)
+        x = x.reshape(len(x), self.space.features)
         parts: list[Tensor] = []
         for i, encoding in enumerate(self.encodings):
             values = x if len(self.encodings) == 1 else x[:, self.get_buffer(f"positions_{i}")]

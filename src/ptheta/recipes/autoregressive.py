@@ -49,7 +49,7 @@ def made(
             least 256 and at most 512.
         layers: The number of hidden layers.
         components: The number of components of mixtures, for real values and more than 8
-            levels; none means 16 for up to 16 values in an example, and 4 for more.
+            levels; none means 16 for up to 16 values in an example, and 3 for more.
         direct: Whether values before are joined to each conditional directly as well.
         dropout: The share of hidden units dropped in training; none means 0 for up to 4 values
             in an example, 0.2 up to 16 and 0.4 for more.
@@ -68,7 +68,7 @@ def made(
         on_reals(space),
         context_space,
         hidden_features=(width,) * layers,
-        components=components or (16 if space.features <= 16 else 4),
+        components=components or (16 if space.features <= 16 else 3),
         direct=direct,
         dropout=default_dropout(space.features) if dropout is None else dropout,
     )

@@ -155,7 +155,7 @@ class Head(nn.Module):
         Arguments:
             x: The examples, with shape (rows, *space.shape).
         """
-        x = x.reshape(len(x), -1)
+        x = x.reshape(len(x), self.space.features)
         return torch.cat([kind.fit(values).flatten() for kind, values in self.take(x)])
 
     def split(self, parameters: Tensor) -> list[Tensor]:

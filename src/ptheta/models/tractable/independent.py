@@ -93,7 +93,7 @@ class Independent(Normalised):
 
     def _count(self, x: Tensor) -> Tensor:
         parts: list[Tensor] = []
-        for kind, values in self.head.take(x.reshape(len(x), -1)):
+        for kind, values in self.head.take(x.reshape(len(x), self.space.features)):
             if isinstance(kind, HistogramKind):
                 parts.append(kind.count(values).flatten())
             else:

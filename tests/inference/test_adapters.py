@@ -1,0 +1,68 @@
+import math
+
+import torch
+from torch import nn
+
+from ptheta.inference.adapters import WithAnnealedLangevin, WithMCMC
+from ptheta.inference.langevin import MALA
+from ptheta.models.diffusion.paths import VarianceExploding
+from ptheta.protocols import capabilities
+
+
+class Gaussian(nn.Module):
+    """Variance v about a mean that is the context, or 0."""
+
+    def __init__(self, variance):
+        super().__init__()
+        self.variance = variance
+
+    def unnormalized_log_prob(self, x, context=None):
+        mean = 0 if context is None else context
+        return -(x - mean).square().sum(dim=1) / (2 * self.variance)
+
+    def score(self, x, context=None):
+        return -(x - (0 if context is None else context)) / self.variance
+
+
+def test_chains_sample_the_energy_and_add_nothing_but_sample():
+    torch.manual_seed(0)
+    energy = Gaussian(0.25)
+    model = WithMCMC(energy, MALA(0.05, target=0.574), (3,), steps=200)
+    x = model.sample(20_000)
+    # 60,000 independent values: 4 standard errors of their variance
+    assert abs(x.var() / 0.25 - 1) < 4 * math.sqrt(2 / 60_000)
+    assert capabilities(model) == ("sample", "unnormalized_log_prob", "score")
+    torch.testing.assert_close(model.score(x), energy.score(x))
+    torch.testing.assert_close(model.unnormalized_log_prob(x), energy.unnormalized_log_prob(x))
+
+
+def test_context_reaches_every_chain():
+    torch.manual_seed(0)
+    context = torch.tensor([[-50.0], [50.0]]).repeat(50, 1)
+    x = WithMCMC(Gaussian(1.0), MALA(0.5), (1,), steps=300).sample(100, context)
+    assert (x.sign() == context.sign()).all()
+    assert (x - context).abs().max() < 6
+
+
+def test_jump_goes_to_the_mean_of_the_data():
+    # data at 0, smoothed by noise of 0.5: every draw jumps to 0
+    torch.manual_seed(0)
+    model = WithMCMC(Gaussian(0.25), MALA(0.1), (2,), steps=10, jump=0.5)
+    torch.testing.assert_close(model.sample(100), torch.zeros(100, 2))
+
+
+class NoisedPoint(nn.Module):
+    path = VarianceExploding(0.1, 5.0, levels=8)
+
+    def score(self, x, context=None, *, t=0.0):
+        return (context - x) / self.path.sigma(torch.as_tensor(t)) ** 2
+
+
+def test_annealed_langevin_follows_score_and_context():
+    context = torch.tensor([[1.0, 2.0], [-3.0, 4.0]])
+    model = WithAnnealedLangevin(NoisedPoint(), (2,), steps=3, step=0.2)
+    torch.testing.assert_close(model.sample(2, context), context)
+    assert not model.sample(2, context).requires_grad
+    torch.testing.assert_close(
+        model.score(context + 0.1, context, t=0.0), torch.full((2, 2), -10.0), rtol=1e-4, atol=1e-4
+    )

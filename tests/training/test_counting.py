@@ -1,0 +1,47 @@
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from ptheta.data.bridges import standardising
+from ptheta.models.tractable.independent import Independent
+from ptheta.objectives.types import Batch
+from ptheta.spaces import Discrete
+from ptheta.training.counting import CountingLearner
+
+SPACE = Discrete((2,), 3)
+
+
+def learner(whole):
+    found = CountingLearner(Independent(SPACE), standardising(SPACE), whole=whole)
+    found.setup(Fabric(accelerator="cpu", devices=1))
+    return found
+
+
+def test_the_loss_is_the_nats_of_the_counted_model():
+    found = learner(whole=True)
+    x = torch.tensor([[0, 1], [0, 2]])
+    loss = found.step(Batch(x))["loss"]
+    # 2.5 / 3.5 for the first value, 1.5 / 3.5 for the second
+    assert loss.item() == pytest.approx(-torch.tensor(2.5 * 1.5 / 3.5**2).log().item(), rel=1e-5)
+
+
+def test_counting_the_whole_again_changes_nothing():
+    found = learner(whole=True)
+    assert not found.converged
+    found.step(Batch(torch.tensor([[0, 1]])))
+    once = found.model.counts.clone()
+    found.step(Batch(torch.tensor([[0, 1]])))
+    assert torch.equal(found.model.counts, once)
+    assert found.converged
+
+
+def test_parts_add_up_to_the_whole():
+    x = torch.randint(0, 3, (10, 2))
+    parts, whole = learner(whole=False), learner(whole=True)
+    parts.step(Batch(x[:4]))
+    parts.step(Batch(x[4:]))
+    whole.step(Batch(x))
+    assert torch.equal(parts.model.counts, whole.model.counts)
+    assert not parts.converged
+    parts.load_state_dict(whole.state_dict())
+    assert parts.converged
