@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Diverged", "Progress", "Run", "fit", "load"]
+__all__ = ["Diverged", "Progress", "Run", "fit", "load", "resolve_device"]
 
 import platform
 import tempfile

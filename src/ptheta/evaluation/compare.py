@@ -22,9 +22,8 @@ from ptheta.errors import PthetaError
 from ptheta.evaluation.bench import Bench, Entry, Watcher, plan_runs
 from ptheta.evaluation.evaluate import head, noise_floor, plain
 from ptheta.evaluation.quality import Quality
-from ptheta.fitting import Progress, fit
+from ptheta.fitting import Progress, fit, resolve_device
 from ptheta.spaces import Space
-from ptheta.training.devices import resolve_device
 
 BASELINE = "independent"
 

@@ -25,7 +25,7 @@ def made(
     hidden_features: Count | None = None,
     layers: Count = 2,
     components: Count | None = None,
-    direct: bool = True,
+    direct: bool | None = None,
     dropout: Fraction | None = None,
     learning_rate: Rate = 2e-3,
     weight_decay: Annotated[float, Ge(0)] = 0.1,
@@ -50,7 +50,8 @@ def made(
         layers: The number of hidden layers.
         components: The number of components of mixtures, for real values and more than 8
             levels; none means 16 for up to 16 values in an example, and 3 for more.
-        direct: Whether values before are joined to each conditional directly as well.
+        direct: Whether values before are joined to each conditional directly as well; none
+            joins them in examples of up to 1000 values, beyond which that takes most weights.
         dropout: The share of hidden units dropped in training; none means 0 for up to 4 values
             in an example, 0.2 up to 16 and 0.4 for more.
         learning_rate: The step size of Adam.
@@ -69,7 +70,7 @@ def made(
         context_space,
         hidden_features=(width,) * layers,
         components=components or (16 if space.features <= 16 else 3),
-        direct=direct,
+        direct=space.features <= 1000 if direct is None else direct,
         dropout=default_dropout(space.features) if dropout is None else dropout,
     )
     joined = bridged(model, standardising(space), space)

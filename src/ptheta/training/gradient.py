@@ -70,7 +70,8 @@ class GradientLearner(Generic[N]):
             a module; its parameters are trained too.
         learning_rate: The step size of Adam.
         clip: The largest norm of the gradient; None leaves it as it is.
-        weight_decay: The decoupled decay of the weights per unit of learning rate.
+        weight_decay: The decoupled decay of matrices of weights per unit of learning rate; biases
+            and scales are left alone.
         bridge: The way from data to the reals on which the objective works; None hands the
             objective the data as they are.
     """
@@ -96,9 +97,8 @@ class GradientLearner(Generic[N]):
         module = LossModule(self.model, self.objective, self.bridge)
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
-            self.parameters,
+            self._groups(),
             lr=self.learning_rate,
-            weight_decay=self.weight_decay,
             fused=fabric.device.type in ("cpu", "cuda"),
         )
         self.module, self.optimizer, self.backward = prepare(fabric, module, optimizer)
@@ -122,3 +122,9 @@ class GradientLearner(Generic[N]):
         self.optimizer.load_state_dict(dict(state["optimizer"]))
         if isinstance(self.objective, nn.Module):
             self.objective.load_state_dict(state["objective"])
+
+    def _groups(self) -> list[dict[str, Any]]:
+        matrices = [p for p in self.parameters if p.dim() > 1]
+        others = [p for p in self.parameters if p.dim() <= 1]
+        groups = ((matrices, self.weight_decay), (others, 0.0))
+        return [{"params": params, "weight_decay": decay} for params, decay in groups if params]
