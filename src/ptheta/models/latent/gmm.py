@@ -129,8 +129,11 @@ class GaussianMixture(Normalised):
         for block in x.split(max(256, _BLOCK_VALUES // width)):
             phi = self._phi(block)
             joint = self._log_joint(block).T if natural is None else natural @ phi
-            evidence = joint.logsumexp(dim=0)
-            part = self._sums(phi, (joint - evidence).exp_(), evidence.double().sum())
+            # logsumexp and softmax at once: the exponentials are half of an iteration
+            top = joint.amax(dim=0)
+            shares = (joint - top).exp_()
+            summed = shares.sum(dim=0)
+            part = self._sums(phi, shares.div_(summed), (top + summed.log()).double().sum())
             total = part if total is None else Statistics(*map(torch.add, total, part))
         assert total is not None
         return total
