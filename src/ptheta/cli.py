@@ -155,7 +155,7 @@ def data(
 @click.option("--out", type=click.Path(path_type=Path), help="The folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in that folder.")
 @click.option("--precision", default="32-true", show_default=True,
-              help="32-true, bf16-mixed or 16-mixed.")  # fmt: skip
+              help="32-true or bf16-mixed.")  # fmt: skip
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True,
               help="The processes that share each batch.")  # fmt: skip
 @data_options
@@ -355,7 +355,7 @@ def evaluate(
 @click.option("--samples", type=click.IntRange(10), default=1000, show_default=True,
               help="The draws that sample quality is measured on, at most.")  # fmt: skip
 @click.option("--precision", default="32-true", show_default=True,
-              help="32-true, bf16-mixed or 16-mixed.")  # fmt: skip
+              help="32-true or bf16-mixed.")  # fmt: skip
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("report.html"),
               show_default=True, help="The report, one self-contained page.")  # fmt: skip
 @click.option("--runs", type=click.Path(path_type=Path), help="The folder of the runs.")

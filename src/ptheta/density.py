@@ -3,6 +3,8 @@
 __all__ = ["Density", "densities", "device_of", "draw", "evaluating"]
 
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -122,22 +124,20 @@ def draw(
     return torch.cat(parts)
 
 
-class evaluating:  # noqa: N801
-    """A block in which a model is in evaluation mode, and then in the mode that it was in.
+@contextmanager
+def evaluating(model: nn.Module) -> Generator[None]:
+    """A block in which a model is in evaluation mode, and then in the modes that it was in.
 
     Arguments:
         model: The model.
     """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-
-    def __enter__(self) -> None:
-        self.training = self.model.training
-        self.model.eval()
-
-    def __exit__(self, *error: object) -> None:
-        self.model.train(self.training)
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Diverged", "Progress", "Run", "fit", "load", "resolve_device"]
 
+import math
 import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from ptheta.density import densities, draw
 from ptheta.errors import PthetaError
 from ptheta.protocols import SupportsInitialize, density_verb
 from ptheta.random import seeded
-from ptheta.ratios.mmd import mmd
+from ptheta.ratios.mmd import median_bandwidths, mmd
 from ptheta.recipes.algorithm import Algorithm, Freedom
 from ptheta.recipes.registry import build, find
 from ptheta.recipes.settings import check_settings
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _VALIDATION_ROWS = 5000
 _VALIDATION_DRAWS = 256
 _INITIAL_ROWS = 100_000
+_IMPOSSIBLE = -1e6
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def fit(
         seconds: The seconds of training at most.
         seed: The seed of the start, the order of the data, and all noise.
         device: auto, cpu, cuda or mps.
-        precision: 32-true, bf16-mixed or 16-mixed.
+        precision: 32-true or bf16-mixed.
         processes: The number of processes that share each batch.
         out: The folder to save to; None saves nothing.
         resume: Whether to go on with the run in that folder.
@@ -258,7 +260,8 @@ def _fit_here(
             processes=fabric.world_size,
         )
         algorithm.model.to(fabric.device)
-        if isinstance(algorithm.model, SupportsInitialize) and not resume:
+        # a run that is resumed may have been cut off before anything was written
+        if isinstance(algorithm.model, SupportsInitialize):
             x = data.train.x[:_INITIAL_ROWS].to(fabric.device)
             c = data.train.context
             context = None if c is None else c[:_INITIAL_ROWS].to(fabric.device)
@@ -326,12 +329,22 @@ def _figure(model: nn.Module, *, split: Split, space: Space) -> float:
         rows = Split(split.x[:_VALIDATION_ROWS], _head(split.context, _VALIDATION_ROWS))
         found = densities(model, rows.x, rows.context, space=space)
         # one impossible row should not hide all others from early stopping
-        return found.values.clamp(min=-1e6).mean().item()
+        return found.values.clamp(min=_IMPOSSIBLE).mean().item()
     count = min(_VALIDATION_DRAWS, len(split))
+    if count < 2:
+        raise PthetaError(
+            "early stopping compares draws with held-out rows, and there are fewer than two: give "
+            "more rows, or a larger share of them for validation."
+        )
     real = split.x[:count].double().flatten(1)
     drawn = draw(model, count, _head(split.context, count)).double().flatten(1)
+    if not drawn.isfinite().all():
+        return -math.inf
+    # a value that hardly varies would else decide alone
     scale = real.std(dim=0).clamp(min=1e-3)
-    return -mmd(drawn / scale, real / scale).item()
+    # the kernels are the data's, so that all looks use the same
+    widths = median_bandwidths(real / scale, real / scale)
+    return -mmd(drawn / scale, real / scale, bandwidths=widths).item()
 
 
 def _head(context: Tensor | None, rows: int) -> Tensor | None:

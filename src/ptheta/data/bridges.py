@@ -209,8 +209,9 @@ class Log(Bridge):
         return u, log_det.flatten(1).sum(dim=1)
 
     def to_data(self, u: Tensor) -> Tensor:
-        tiny = torch.finfo(u.dtype).tiny
-        return torch.where(self.where, u.exp().clamp(min=tiny), u)
+        # what overflows is put at the end of what a number can be
+        limits = torch.finfo(torch.float32)
+        return torch.where(self.where, u.exp().clamp(min=limits.tiny, max=limits.max), u)
 
 
 class Standardise(Bridge):

@@ -111,7 +111,7 @@ def compare(
         settings: Settings that differ from the defaults, by recipe.
         samples: The most samples that are measured.
         device: auto, cpu, cuda or mps.
-        precision: 32-true, bf16-mixed or 16-mixed.
+        precision: 32-true or bf16-mixed.
         seed: The first seed.
         progress: What is told how the comparison goes.
         on_progress: What is told how far each fit is.

@@ -10,6 +10,7 @@ from ptheta.errors import PthetaError
 from ptheta.models.flows.bijections import Bijection, Composition, Permutation
 from ptheta.models.flows.coupling import AffineCoupling
 from ptheta.models.flows.flow import Flow
+from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.likelihood import likelihood_learner
 from ptheta.recipes.settings import Count, Fraction, Rate
@@ -75,9 +76,7 @@ def _couplings(
     hidden_features: int,
     dropout: float,
 ) -> Composition:
-    context_features = 0 if context_space is None else context_space.features
-    if isinstance(context_space, Categorical):
-        context_features = context_space.categories
+    context_features = ContextFeatures(context_space).features
     steps: list[Bijection] = []
     for layer in range(layers):
         # both halves are moved in turn; then the values are dealt out anew

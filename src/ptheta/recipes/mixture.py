@@ -58,7 +58,9 @@ def gmm(
     )
     return Algorithm(
         bridged(mixture, bridge, space),
-        EMLearner(mixture, tolerance=tolerance, bridge=bridge),
+        EMLearner(
+            mixture, tolerance=tolerance, patience=5 if bridge.stochastic else 1, bridge=bridge
+        ),
         batch_size=None,
         steps=steps,
         constraints=("parametric",),

@@ -1,5 +1,7 @@
 """Checkpoints: everything that has state, once in a while, so that nothing is lost."""
 
+from __future__ import annotations
+
 __all__ = ["Checkpoint", "Interruption"]
 
 import signal
@@ -7,12 +9,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ptheta.training.folder import RunFolder
 from ptheta.training.history import History
 from ptheta.training.loop import Stop
 from ptheta.training.types import Metrics
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+_AGREE_EVERY = 10
 
 
 class Stateful(Protocol):
@@ -49,9 +57,10 @@ class Checkpoint:
         self.seconds = seconds
         self.last = time.monotonic()
 
-    def __call__(self, step: int, metrics: Metrics) -> None:
-        if time.monotonic() - self.last >= self.seconds:
-            self.write(step)
+    @property
+    def due(self) -> bool:
+        """Whether it is time for another."""
+        return time.monotonic() - self.last >= self.seconds
 
     def write(self, step: int) -> None:
         """Writes now."""
@@ -78,12 +87,17 @@ class Checkpoint:
 
 
 class Interruption:
-    """Ctrl-C ends the run after the step in hand; a second one ends it at once."""
+    """Ctrl-C ends the run after the step in hand; a second one ends it at once.
 
-    def __init__(self) -> None:
+    Arguments:
+        fabric: What several processes agree through, so that all end at the same step.
+    """
+
+    def __init__(self, fabric: Fabric) -> None:
         self.asked = False
+        self.fabric = fabric if fabric.world_size > 1 else None
 
-    def __enter__(self) -> "Interruption":
+    def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
             self.before = signal.signal(signal.SIGINT, self._ask)
         return self
@@ -93,7 +107,10 @@ class Interruption:
             signal.signal(signal.SIGINT, self.before)
 
     def __call__(self, step: int, metrics: Metrics) -> Stop | None:
-        return Stop("interrupted", finished=False) if self.asked else None
+        asked = self.asked
+        if self.fabric is not None:
+            asked = step % _AGREE_EVERY == 0 and self.fabric.broadcast(self.asked)
+        return Stop("interrupted", finished=False) if asked else None
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
         if self.asked:

@@ -24,7 +24,7 @@ from ptheta.errors import PthetaError, nearest
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Precision = Literal["32-true", "bf16-mixed"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 

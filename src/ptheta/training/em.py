@@ -40,25 +40,36 @@ class EMLearner:
     Arguments:
         model: The model.
         tolerance: The gain in nats per row under which an iteration counts as no gain.
+        patience: The iterations without gain over the best after which it has converged; where
+            each sees other noise or other rows, a few, since the likelihood then goes up and down.
         bridge: The way from data to the reals on which the model lives.
     """
 
     def __init__(
-        self, model: SupportsEM, *, tolerance: float = 1e-4, bridge: ToReals | None = None
+        self,
+        model: SupportsEM,
+        *,
+        tolerance: float = 1e-4,
+        patience: int = 1,
+        bridge: ToReals | None = None,
     ) -> None:
         self.model = model
         self.tolerance = tolerance
+        self.patience = patience
         self.bridge = bridge
         self.careful = False
         self.converged = False
-        self.latest = -math.inf
+        self.best = -math.inf
+        self.misses = 0
 
     def setup(self, fabric: Fabric) -> None:
         self.fabric = fabric
 
     @torch.no_grad()
     def step(self, batch: Batch) -> Metrics:
-        x = batch.x if self.bridge is None else self.bridge.to_reals(batch.x)[0]
+        x, log_det = batch.x, batch.x.new_zeros(1)
+        if self.bridge is not None:
+            x, log_det = self.bridge.to_reals(batch.x)
         statistics = self.model.expectation(x, careful=self.careful)
         if self.fabric.world_size > 1:
             shared = (self.fabric.all_reduce(part, reduce_op="sum") for part in statistics)
@@ -66,17 +77,26 @@ class EMLearner:
         self.model.maximization(statistics)
         mean = statistics.log_likelihood / statistics.rows
         self._judge(mean.item())
-        return {"loss": -mean.float()}
+        return {"loss": -(mean + log_det.mean()).float()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"careful": self.careful, "converged": self.converged, "latest": self.latest}
+        return {
+            "careful": self.careful,
+            "converged": self.converged,
+            "best": self.best,
+            "misses": self.misses,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.careful, self.converged = bool(state["careful"]), bool(state["converged"])
-        self.latest = float(state["latest"])
+        self.best, self.misses = float(state["best"]), int(state["misses"])
 
     def _judge(self, mean: float) -> None:
-        if mean - self.latest < self.tolerance:
+        if mean - self.best >= self.tolerance:
+            self.misses = 0
+        else:
+            self.misses += 1
+        self.best = max(self.best, mean)
+        if self.misses >= self.patience:
             self.converged = self.careful
-            self.careful = True
-        self.latest = mean
+            self.careful, self.misses = True, 0

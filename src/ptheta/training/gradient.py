@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GradientLearner", "LossModule"]
+__all__ = ["GradientLearner", "LossModule", "Sealed"]
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -38,6 +38,20 @@ class ToReals(Protocol):
         ...
 
 
+class Sealed:
+    """A batch that wrappers hand on as it is.
+
+    For mixed precision they would round every tensor that they can see, and data have to be
+    standardised before they are rounded: a time stamp has no digits to spare.
+
+    Arguments:
+        batch: The batch.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+
 class LossModule(nn.Module, Generic[N]):
     """A model and an objective as one module, so that wrappers for devices see one forward.
 
@@ -53,11 +67,12 @@ class LossModule(nn.Module, Generic[N]):
         self.objective = objective
         self.bridge = (bridge,)  # in a tuple, so that its buffers are not registered here again
 
-    def forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss, and its terms without gradient."""
+    def forward(self, sealed: Sealed) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and its terms without gradient."""
+        batch = sealed.batch
         if self.bridge[0] is not None:
-            x = self.bridge[0].to_reals(x)[0]
-        loss = self.objective.loss(self.model, Batch(x, context))
+            batch = Batch(self.bridge[0].to_reals(batch.x)[0], batch.context)
+        loss = self.objective.loss(self.model, batch)
         return loss.value, {name: term.detach() for name, term in loss.terms.items()}
 
 
@@ -104,7 +119,7 @@ class GradientLearner(Generic[N]):
         self.module, self.optimizer, self.backward = prepare(fabric, module, optimizer)
 
     def step(self, batch: Batch) -> Metrics:
-        value, terms = self.module(batch.x, batch.context)
+        value, terms = self.module(Sealed(batch))
         self.backward(value)
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)

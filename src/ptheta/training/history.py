@@ -18,7 +18,7 @@ class History:
     Arguments:
         every: The number of steps between rows.
         elapsed: Gives the seconds of training so far.
-        figure: Gives the newest held-out figure.
+        figure: Gives the held-out figure of a step; not a number where none was measured.
         examples: The number of examples in a step.
     """
 
@@ -26,7 +26,7 @@ class History:
         self,
         every: int,
         elapsed: Callable[[], float],
-        figure: Callable[[], float],
+        figure: Callable[[int], float],
         examples: int,
     ) -> None:
         self.every = every
@@ -52,7 +52,7 @@ class History:
             return
         row: dict[str, float] = {"step": step, "seconds": round(self.elapsed(), 3)}
         row |= {name: (total / self.steps).item() for name, total in self.sums.items()}
-        figure = self.figure()
+        figure = self.figure(step)
         if math.isfinite(figure):
             row["validation"] = figure
         row["examples"] = float(step * self.examples)
@@ -90,4 +90,5 @@ class RandomState:
         """Goes back to a state; a GPU that is not here is left out."""
         torch.set_rng_state(state["cpu"].cpu())
         if torch.cuda.is_available() and state["cuda"]:
-            torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+            here = state["cuda"][: torch.cuda.device_count()]
+            torch.cuda.set_rng_state_all([s.cpu() for s in here])

@@ -108,7 +108,7 @@ def train(
     history = History(
         max(1, plan.evaluate_every // 5),
         lambda: budget.elapsed,
-        lambda: validation.latest,
+        validation.at,
         plan.batches.batch_size,
     )
     parts: dict[str, Any] = {
@@ -131,15 +131,15 @@ def train(
         reader = checkpoint or Checkpoint(plan.folder, parts, history, lambda: 0.0, 0.0)
         done = reader.restore() or done
 
-    guard, good = Guard(), LastGood(parts)
-    with Interruption() as interruption:
+    guard, good = Guard(fabric), LastGood(parts, done[0])
+    with Interruption(fabric) as interruption:
         callbacks: list[Callback] = []
         if average is not None:
             callbacks.append(_Update(average))
         converged = _Converged(plan.learner)
         callbacks += [guard, _Keep(validation, guard, good), history, converged]
         if checkpoint is not None:
-            callbacks.append(checkpoint)
+            callbacks.append(_Save(checkpoint, guard))
         if watch is not None and fabric.is_global_zero:
             callbacks.append(watch(budget, validation))
         budget.start(done[1])
@@ -156,10 +156,12 @@ def train(
             guard.look()
         except Diverged as error:
             good.restore()
+            if checkpoint is not None:
+                checkpoint.write(good.step)
             validation.keep_best()
             return Outcome(
                 served, history.rows, good.step, budget.elapsed,
-                Stop(f"diverged at step {error.step}"), validation.best_step, error,
+                Stop(f"diverged at step {error.step}", finished=False), validation.best_step, error,
             )  # fmt: skip
     seconds = budget.elapsed
     # the state is written before the last look, so that going on takes up where training was
@@ -193,6 +195,18 @@ class _Keep:
         stop = self.validation(step, metrics)
         self.good.keep(step)
         return stop
+
+
+class _Save:
+    """Checkpoints, of which none is written before its losses were looked at."""
+
+    def __init__(self, checkpoint: Checkpoint, guard: Guard) -> None:
+        self.checkpoint, self.guard = checkpoint, guard
+
+    def __call__(self, step: int, metrics: Metrics) -> None:
+        if self.checkpoint.due:
+            self.guard.look_alone()
+            self.checkpoint.write(step)
 
 
 class _Converged:

@@ -35,6 +35,7 @@ class Validation:
         self.every = every
         self.patience = patience
         self.latest = -math.inf
+        self.latest_step = 0
         self.best = -math.inf
         self.best_step = 0
         self.misses = 0
@@ -45,13 +46,17 @@ class Validation:
 
     def measure(self, step: int) -> Stop | None:
         """Measures now."""
-        self.latest = self.figure(self.model)
+        self.latest, self.latest_step = self.figure(self.model), step
         if self.latest > self.best:
             self.best, self.best_step, self.misses = self.latest, step, 0
             self.weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         else:
             self.misses += 1
         return self.verdict()
+
+    def at(self, step: int) -> float:
+        """The figure of a step; not a number where none was measured."""
+        return self.latest if step == self.latest_step else math.nan
 
     def verdict(self) -> Stop | None:
         """Whether patience has run out."""
@@ -68,6 +73,7 @@ class Validation:
         """The figures and the best weights."""
         return {
             "latest": self.latest,
+            "latest_step": self.latest_step,
             "best": self.best,
             "best_step": self.best_step,
             "misses": self.misses,
@@ -77,5 +83,6 @@ class Validation:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes back to a state."""
         self.latest, self.best = float(state["latest"]), float(state["best"])
+        self.latest_step = int(state["latest_step"])
         self.best_step, self.misses = int(state["best_step"]), int(state["misses"])
         self.weights = dict(state["weights"])
