@@ -26,6 +26,15 @@ class Squares:
         return Loss(model(batch.x).square().mean())
 
 
+class NoFigure:
+    """A look that costs nothing."""
+
+    name, slack = "none", 0.0
+
+    def __call__(self, model: nn.Module) -> float:
+        return 0.0
+
+
 def bare(x: Tensor) -> int:
     network = MLP(2, 1, (64, 64))
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
@@ -49,7 +58,7 @@ def ours(x: Tensor) -> int:
         model=network,
         learner=GradientLearner(network, Squares()),
         batches=batches,
-        figure=lambda model: 0.0,
+        figure=NoFigure(),
         steps=STEPS,
         seconds=None,
         evaluate_every=250,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 __all__ = ["Diverged", "Progress", "Run", "fit", "load", "resolve_device"]
 
-import math
 import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from ptheta.data.dataset import Data, Split
-from ptheta.density import densities, draw
 from ptheta.errors import PthetaError
-from ptheta.protocols import SupportsInitialize, density_verb
+from ptheta.heldout import has_likelihood, heldout_figure
+from ptheta.protocols import SupportsInitialize
 from ptheta.random import seeded
-from ptheta.ratios.mmd import median_bandwidths, mmd
 from ptheta.recipes.algorithm import Algorithm, Freedom
-from ptheta.recipes.registry import build, find
+from ptheta.recipes.registry import build, find, importable
 from ptheta.recipes.settings import check_settings
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.batches import Batches
@@ -39,11 +38,7 @@ from ptheta.training.validation import Validation
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-# a look at held-out data is a forward pass over this many rows, or a test on this many draws
-_VALIDATION_ROWS = 5000
-_VALIDATION_DRAWS = 256
 _INITIAL_ROWS = 100_000
-_IMPOSSIBLE = -1e6
 
 
 @dataclass(frozen=True)
@@ -193,6 +188,11 @@ def fit(
         checkpoint_seconds=checkpoint_seconds,
         resume=resume,
     )
+    if processes > 1 and not importable(recipe):
+        raise PthetaError(
+            f"'{recipe}' was registered in this process and others do not know it; make it an "
+            "entry point of an installed package, or fit in one process."
+        )
     if processes == 1:
         return task(fabric, folder=_prepare(out, record, resume))
     with tempfile.TemporaryDirectory() as temporary:
@@ -200,6 +200,9 @@ def fit(
         path = Path(temporary) / "run" if out is None else Path(out)
         folder = _prepare(path, record, resume)
         fabric.launch(partial(_fit_in_process, task=task, folder=folder))  # pyright: ignore
+        error = RunFolder(path).read_record().error
+        if error:
+            raise Diverged(error, 0)
         run = load(path, device)
         return run if out is not None else replace(run, folder=None)
 
@@ -233,7 +236,8 @@ def load(folder: str | Path, device: str = "auto") -> Run:
 
 
 def _fit_in_process(fabric: Fabric, *, task: Callable[..., Run], folder: RunFolder) -> None:
-    with in_process_group(fabric):
+    # a divergence is in the record, from which the first process raises it
+    with in_process_group(fabric), suppress(Diverged):
         task(fabric, folder=folder)
 
 
@@ -295,7 +299,7 @@ def _plan(
         model=algorithm.model,
         learner=algorithm.learner,
         batches=batches,
-        figure=partial(_figure, split=data.validation, space=data.space),
+        figure=heldout_figure(algorithm.model, data.validation, data.space),
         steps=steps,
         seconds=seconds,
         evaluate_every=_evaluate_every(algorithm, batches),
@@ -316,46 +320,13 @@ def _batch_size(algorithm: Algorithm, train: Split) -> int | None:
 def _evaluate_every(algorithm: Algorithm, batches: Batches) -> int:
     if algorithm.batch_size is None:
         return 1
-    shortest = 100 if _has_likelihood(algorithm.model) else 500
+    shortest = 100 if has_likelihood(algorithm.model) else 500
     return min(max(batches.steps_per_epoch, shortest), 1000)
-
-
-def _has_likelihood(model: nn.Module) -> bool:
-    return density_verb(model) in ("log_prob", "elbo", "log_prob_estimate")
-
-
-def _figure(model: nn.Module, *, split: Split, space: Space) -> float:
-    if _has_likelihood(model):
-        rows = Split(split.x[:_VALIDATION_ROWS], _head(split.context, _VALIDATION_ROWS))
-        found = densities(model, rows.x, rows.context, space=space)
-        # one impossible row should not hide all others from early stopping
-        return found.values.clamp(min=_IMPOSSIBLE).mean().item()
-    count = min(_VALIDATION_DRAWS, len(split))
-    if count < 2:
-        raise PthetaError(
-            "early stopping compares draws with held-out rows, and there are fewer than two: give "
-            "more rows, or a larger share of them for validation."
-        )
-    real = split.x[:count].double().flatten(1)
-    drawn = draw(model, count, _head(split.context, count)).double().flatten(1)
-    if not drawn.isfinite().all():
-        return -math.inf
-    # a value that hardly varies would else decide alone
-    scale = real.std(dim=0).clamp(min=1e-3)
-    # the kernels are the data's, so that all looks use the same
-    widths = median_bandwidths(real / scale, real / scale)
-    return -mmd(drawn / scale, real / scale, bandwidths=widths).item()
-
-
-def _head(context: Tensor | None, rows: int) -> Tensor | None:
-    return None if context is None else context[:rows]
 
 
 def _watch(
     show: Callable[[Progress], None], batches: Batches, budget: Budget, validation: Validation
 ) -> Callback:
-    verb = density_verb(validation.model) if _has_likelihood(validation.model) else "-mmd"
-
     def tell(step: int, metrics: Metrics) -> None:
         seconds = budget.elapsed
         show(
@@ -365,7 +336,7 @@ def _watch(
                 fraction=budget.fraction(step),
                 loss=metrics["loss"].item(),
                 validation=validation.latest,
-                figure=str(verb),
+                figure=validation.figure.name,
                 examples_per_second=step * batches.batch_size / max(seconds, 1e-9),
             )
         )
@@ -392,12 +363,15 @@ def _finish(
     )
     # the served weights may be the average's; the model that learners hold is left alone
     served = outcome.model.requires_grad_(True).eval()
+    error = None if outcome.diverged is None else _explained(outcome, record, folder)
+    if error is not None:
+        record = record.model_copy(update={"error": str(error)})
     if folder is not None and fabric.is_global_zero:
         folder.write_model(served.state_dict())
         folder.rewrite_metrics(outcome.history)
         folder.write_record(record)
-    if outcome.diverged is not None:
-        raise _explained(outcome, record, folder)
+    if error is not None:
+        raise error
     path = None if folder is None else folder.path
     return _run(algorithm, served, record, outcome.history, path)
 

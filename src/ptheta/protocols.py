@@ -11,6 +11,7 @@ __all__ = [
     "SupportsElbo",
     "SupportsEncode",
     "SupportsInitialize",
+    "SupportsInitializeContext",
     "SupportsLogProb",
     "SupportsLogProbEstimate",
     "SupportsLogRatio",
@@ -127,6 +128,15 @@ class SupportsInitialize(Protocol):
 
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         """Sets what depends on the training data; called once, before the first step."""
+        ...
+
+
+@runtime_checkable
+class SupportsInitializeContext(Protocol):
+    """A piece that depends on the scale of what the data are conditioned on."""
+
+    def initialize_context(self, context: Tensor | None) -> None:
+        """Sets what depends on the training context; called once, before the first step."""
         ...
 
 

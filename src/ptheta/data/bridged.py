@@ -28,6 +28,7 @@ from ptheta.protocols import (
     SupportsElbo,
     SupportsEncode,
     SupportsInitialize,
+    SupportsInitializeContext,
     SupportsLogProb,
     SupportsSample,
     SupportsUnnormalizedLogProb,
@@ -85,8 +86,11 @@ class Bridged(nn.Module, Generic[M]):
         return self.bridge.to_data(self.model.sample(n, context)).to(self.space.dtype)
 
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Fits the bridge, then what in the model depends on data."""
+        """Fits the bridge and the scale of the context, then what in the model depends on data."""
         self.bridge.initialize(x)
+        for module in self.modules():
+            if isinstance(module, SupportsInitializeContext):
+                module.initialize_context(context)
         if isinstance(self.model, SupportsInitialize):
             self.model.initialize(self.bridge.to_reals(x)[0], context)
 
@@ -186,9 +190,10 @@ def bridged(model: SupportsSample, bridge: Bridge, space: Space) -> Bridged[Supp
         space: The space of the data.
 
     Returns:
-        A model of the data, which offers what remains true across the bridge.
+        A model of the data, which offers what remains true across the bridge. What is only of
+        use on the reals (`rsample`, the score of noised data) stays with ``.model``.
     """
-    # the classes are tried from the richest, so each model keeps all that it has
+    # the classes are tried from the richest
     if isinstance(model, _Flow):
         kind = BridgedFlowBound if bridge.stochastic else BridgedFlow
     elif isinstance(model, _Bound):

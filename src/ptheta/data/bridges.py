@@ -288,12 +288,11 @@ def standardising(space: Space) -> Bridge:
     return Chain(steps)
 
 
-def dequantising(space: Space, served_by: str = "independent, made, vae") -> Bridge:
+def dequantising(space: Space) -> Bridge:
     """The bridge for models that live on the reals: everything becomes a standardised vector.
 
     Arguments:
         space: The space of the data.
-        served_by: The recipes that serve what this bridge cannot, for the error's sentence.
 
     Returns:
         A bridge to vectors of `space.features` reals; it is stochastic where there are levels.
@@ -304,14 +303,13 @@ def dequantising(space: Space, served_by: str = "independent, made, vae") -> Bri
     categorical = _mask(space, Categorical)
     if categorical.any():
         raise PthetaError(
-            f"unordered categories have no place on the reals{_named(space, categorical)}. "
-            f"Recipes that serve them: {served_by}."
+            f"unordered categories have no place on the reals{_named(space, categorical)}."
         )
     if isinstance(space, Table) and space.missing:
         gaps = torch.tensor([column.missing for column in space.columns])
         raise PthetaError(
-            f"missing values cannot be mapped to the reals{_named(space, gaps)}. Recipes that "
-            "serve them: independent, vae. Or drop those rows or columns."
+            f"missing values cannot be mapped to the reals{_named(space, gaps)}; drop those rows "
+            "or columns, or take another recipe."
         )
     steps: list[Bridge] = []
     if _mask(space, Positive).any():

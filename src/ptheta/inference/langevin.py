@@ -89,7 +89,8 @@ class MALA:
             - _log_proposal(state, proposed.x)
         )
         # a proposal at which the density overflows is refused, not followed
-        probability = log_ratio.nan_to_num(nan=-math.inf).clamp(max=0).exp()
+        overflow = log_ratio.isnan() | proposed.log_prob.isposinf()
+        probability = log_ratio.masked_fill(overflow, -math.inf).clamp(max=0).exp()
         taken = torch.rand_like(probability) < probability
         wide = taken.reshape(-1, *[1] * (state.x.dim() - 1))
         acceptance = probability.mean()

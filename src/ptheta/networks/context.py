@@ -9,7 +9,7 @@ from ptheta.spaces import Categorical, Real
 
 
 class ContextFeatures(nn.Module):
-    """One-hot codes of a category, or the values of a vector; nothing where there is no context.
+    """One-hot codes of a category, or a standardised vector; nothing where there is no context.
 
     Arguments:
         space: The space of the context, or None.
@@ -21,9 +21,15 @@ class ContextFeatures(nn.Module):
                 [1., 0., 0.]])
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, space: Categorical | Real | None) -> None:
         super().__init__()
         self.space = space
+        size = space.features if isinstance(space, Real) else 0
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
         match space:
             case None:
                 self.features = 0
@@ -31,6 +37,18 @@ class ContextFeatures(nn.Module):
                 self.features = space.categories
             case Real():
                 self.features = space.features
+
+    def initialize_context(self, context: Tensor | None) -> None:
+        """Fits the scale of numbers, so that networks see them standardised.
+
+        Arguments:
+            context: The context of the training data, with shape (rows, *space.shape), or None.
+        """
+        if context is not None and isinstance(self.space, Real):
+            values = context.reshape(len(context), -1).double()
+            spread = values.std(dim=0, correction=0)
+            self.mean.copy_(values.mean(dim=0))
+            self.scale.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
 
     def forward(self, context: Tensor | None, rows: int) -> Tensor | None:
         """Features of the context.
@@ -60,7 +78,7 @@ class ContextFeatures(nn.Module):
                 f"expected {rows} rows of context, one for each row, got {len(context)}"
             )
         if isinstance(self.space, Real):
-            return context.reshape(rows, -1).float()
+            return ((context.reshape(rows, -1) - self.mean) / self.scale).float()
         return nn.functional.one_hot(context.long(), self.space.categories).float()
 
     def join(self, x: Tensor, context: Tensor | None) -> Tensor:

@@ -43,6 +43,7 @@ class PersistentContrastiveDivergence(nn.Module):
     """
 
     chains: Tensor
+    started: Tensor
     contexts: Tensor
     step_size: Tensor
 
@@ -66,6 +67,7 @@ class PersistentContrastiveDivergence(nn.Module):
         self.penalty = penalty
         self.register_buffer("chains", torch.randn(chains, *shape))
         self.register_buffer("contexts", _any_contexts(context_space, chains))
+        self.register_buffer("started", torch.tensor(False))
         self.register_buffer("step_size", torch.tensor(kernel.step_size))
 
     def loss(self, model: SupportsUnnormalizedLogProb, batch: Batch) -> Loss:
@@ -89,6 +91,11 @@ class PersistentContrastiveDivergence(nn.Module):
         start = torch.where(_beside(fresh, x), torch.randn_like(x[chosen]), x[chosen])
         contexts = None
         if batch.context is not None:
+            if not self.started:
+                # until they start afresh chains keep the contexts that they have: those of data
+                first = torch.randint(len(batch.context), (len(x),), device=x.device)
+                self.contexts.copy_(batch.context[first])
+                self.started.fill_(True)
             mask = _beside(fresh, self.contexts)
             given = batch.context[:n].to(self.contexts.dtype)
             contexts = torch.where(mask, given, self.contexts[chosen])

@@ -61,8 +61,8 @@ def made(
     """
     if isinstance(space, Table) and space.missing:
         raise PthetaError(
-            f"an order of values has no place for missing ones ({_gaps(space)}). Recipes that "
-            "serve them: independent, vae. Or drop those rows or columns."
+            f"an order of values has no place for missing ones ({_gaps(space)}); drop "
+            "those rows or columns, or take another recipe."
         )
     width = hidden_features or default_width(space.features, least=256)
     model = MADE(

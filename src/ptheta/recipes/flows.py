@@ -51,8 +51,7 @@ def realnvp(
     bridge = dequantising(space)
     if space.features < 2:
         raise PthetaError(
-            "a coupling needs at least two values in an example, one to condition on. Recipes "
-            "for a single value: gmm, made, independent."
+            "a coupling needs at least two values in an example, one to condition on."
         )
     if dropout is None:
         dropout = 0.2 if space.features > 16 else 0.0

@@ -67,6 +67,7 @@ def gan(
     critic = Critic(
         MLP(space.features + extra, 1, [width] * layers, lambda: nn.LeakyReLU(0.2)), context_space
     )
+    critic.context = generator.context  # one scale of the context for both sides
     return Algorithm(
         model=bridged(generator, bridge, space),
         learner=AdversarialLearner(

@@ -1,6 +1,16 @@
 """The named systems: one table from a name to the function that puts the system together."""
 
-__all__ = ["RECIPES", "Description", "build", "describe", "find", "names", "register", "serving"]
+__all__ = [
+    "RECIPES",
+    "Description",
+    "build",
+    "describe",
+    "find",
+    "importable",
+    "names",
+    "register",
+    "serving",
+]
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -99,6 +109,11 @@ def register(name: str, recipe: Callable[..., Algorithm]) -> None:
     _REGISTERED[name] = recipe
 
 
+def importable(name: str) -> bool:
+    """Whether every process on this machine knows a recipe by its name."""
+    return name not in _REGISTERED
+
+
 def find(name: str) -> Callable[..., Algorithm]:
     """The function of a recipe.
 
@@ -145,12 +160,19 @@ def build(
     try:
         return recipe(space, **checked)
     except PthetaError as error:
-        raise PthetaError(f"{name} cannot model this data: {error}") from None
+        able = ", ".join(serving(space, context_space))
+        hint = f" Recipes that can: {able}." if able and name not in able.split(", ") else ""
+        raise PthetaError(f"{name} cannot model this data: {error}{hint}") from None
 
 
-def serving(space: Space) -> tuple[str, ...]:
-    """The recipes that can model a space."""
-    return tuple(name for name in names() if _served(name, space) is not None)
+def serving(space: Space, context_space: Categorical | Real | None = None) -> tuple[str, ...]:
+    """The recipes that can model a space with their default settings.
+
+    Arguments:
+        space: What one example is.
+        context_space: What it is conditioned on, if anything.
+    """
+    return tuple(name for name in names() if _served(name, space, context_space) is not None)
 
 
 @cache
@@ -180,9 +202,14 @@ def describe(name: str) -> Description:
     )
 
 
-def _served(name: str, space: Space) -> Algorithm | None:
+def _served(
+    name: str, space: Space, context_space: Categorical | Real | None = None
+) -> Algorithm | None:
+    recipe = find(name)
+    if context_space is not None and not _conditional(recipe):
+        return None
     try:
-        return build(name, space)
+        return recipe(space) if context_space is None else recipe(space, context_space)
     except PthetaError:
         return None
 

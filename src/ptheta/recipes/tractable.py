@@ -35,10 +35,7 @@ def independent(
         bins: The number of bins at most of the histogram of a real value, a power of two.
     """
     if isinstance(context_space, Real):
-        raise PthetaError(
-            "counting can be conditioned on a category, not on numbers; made and vae can be "
-            "conditioned on both."
-        )
+        raise PthetaError("counting can be conditioned on a category, not on numbers.")
     if bins & (bins - 1):
         raise PthetaError(f"bins must be a power of two, such as 64 or 256, got {bins}.")
     model = Independent(on_reals(space), context_space, bins=bins)

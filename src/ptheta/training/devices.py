@@ -124,6 +124,8 @@ def in_process_group(fabric: Fabric) -> Generator[None]:
     Arguments:
         fabric: The fabric that launched the processes.
     """
-    yield
-    fabric.barrier()
-    torch.distributed.destroy_process_group()
+    try:
+        yield
+        fabric.barrier()
+    finally:
+        torch.distributed.destroy_process_group()

@@ -54,6 +54,7 @@ class RunRecord(BaseModel):
     seconds: float = 0.0
     stopped: str = ""
     finished: bool = False
+    error: str = ""
 
 
 class RunFolder:

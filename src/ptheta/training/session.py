@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from ptheta.training.batches import Batches
@@ -19,7 +20,7 @@ from ptheta.training.guard import Diverged, Guard, LastGood
 from ptheta.training.history import History, RandomState
 from ptheta.training.loop import Budget, Callback, Stop, loop
 from ptheta.training.types import Learner, Metrics, SupportsConverged
-from ptheta.training.validation import Validation
+from ptheta.training.validation import Figure, Validation
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -47,7 +48,7 @@ class Plan:
     model: nn.Module
     learner: Learner
     batches: Batches
-    figure: Callable[[nn.Module], float]
+    figure: Figure
     steps: int | None
     seconds: float | None
     evaluate_every: int
@@ -130,6 +131,9 @@ def train(
     if resume and plan.folder is not None:
         reader = checkpoint or Checkpoint(plan.folder, parts, history, lambda: 0.0, 0.0)
         done = reader.restore() or done
+        if fabric.global_rank > 0:
+            # the state is the first process's; the others go on from it with noise of their own
+            torch.manual_seed(torch.initial_seed() + done[0])
 
     guard, good = Guard(fabric), LastGood(parts, done[0])
     with Interruption(fabric) as interruption:

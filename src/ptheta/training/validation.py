@@ -1,10 +1,10 @@
 """Looking at held-out data while training: the record, the best weights, early stopping."""
 
-__all__ = ["Validation"]
+__all__ = ["Figure", "Validation"]
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -12,8 +12,29 @@ from ptheta.training.loop import Stop
 from ptheta.training.types import Metrics
 
 
+class Figure(Protocol):
+    """A figure of a model; higher is better.
+
+    Arguments:
+        name: What the figure is.
+        slack: How much of a difference is noise.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def slack(self) -> float: ...
+
+    def __call__(self, model: nn.Module) -> float:
+        """The figure of a model, the same for the same weights."""
+        ...
+
+
 class Validation:
     """Measures a model every so many steps, keeps its best weights, and stops when it is done.
+
+    Among weights that differ by no more than the figure's noise, the newest count as best.
 
     Arguments:
         model: What is measured: the model, or the average of its weights.
@@ -26,7 +47,7 @@ class Validation:
     def __init__(
         self,
         model: nn.Module,
-        figure: Callable[[nn.Module], float],
+        figure: Figure,
         every: int,
         patience: int | None,
     ) -> None:
@@ -47,8 +68,9 @@ class Validation:
     def measure(self, step: int) -> Stop | None:
         """Measures now."""
         self.latest, self.latest_step = self.figure(self.model), step
-        if self.latest > self.best:
-            self.best, self.best_step, self.misses = self.latest, step, 0
+        slack = self.figure.slack
+        if self.latest > self.best or (slack > 0 and self.latest > self.best - slack):
+            self.best, self.best_step, self.misses = max(self.latest, self.best), step, 0
             self.weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         else:
             self.misses += 1

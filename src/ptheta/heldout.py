@@ -1,0 +1,125 @@
+"""The figure that training is watched by: a likelihood, or else draws beside held-out data."""
+
+__all__ = ["DrawsFigure", "LikelihoodFigure", "has_likelihood", "heldout_figure"]
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.data.dataset import Split
+from ptheta.density import densities, draw
+from ptheta.errors import PthetaError
+from ptheta.protocols import density_verb
+from ptheta.random import seeded
+from ptheta.ratios.mmd import median_bandwidths, mmd
+from ptheta.spaces import Discrete, Space, groups
+from ptheta.training.validation import Figure
+
+# a look is a forward pass over this many rows, or a test on this many draws
+_ROWS = 5000
+_DRAWS = 256
+_IMPOSSIBLE = -1e6
+
+
+def heldout_figure(model: nn.Module, split: Split, space: Space) -> Figure:
+    """The figure that suits a model: its likelihood where it has one, else its draws.
+
+    Arguments:
+        model: The model.
+        split: The held-out examples.
+        space: Their space.
+
+    Raises:
+        PthetaError: There are too few held-out examples.
+    """
+    if has_likelihood(model):
+        return LikelihoodFigure(model, split, space)
+    return DrawsFigure(split, space)
+
+
+def has_likelihood(model: nn.Module) -> bool:
+    """Whether a model has a normalised density: exact, a bound or an estimate."""
+    return density_verb(model) in ("log_prob", "elbo", "log_prob_estimate")
+
+
+class LikelihoodFigure:
+    """The mean of the best density that a model offers, in nats.
+
+    All looks see the same rows and the same noise, so every difference counts.
+
+    Arguments:
+        model: The model, for the name of its density.
+        split: The held-out examples.
+        space: Their space.
+    """
+
+    slack = 0.0
+
+    def __init__(self, model: nn.Module, split: Split, space: Space) -> None:
+        self.name = str(density_verb(model))
+        self.split = _head(split, _ROWS)
+        self.space = space
+
+    def __call__(self, model: nn.Module) -> float:
+        found = densities(model, self.split.x, self.split.context, space=self.space)
+        # one impossible row should not hide all others from early stopping
+        return found.values.clamp(min=_IMPOSSIBLE).mean().item()
+
+
+class DrawsFigure:
+    """Minus the squared maximum mean discrepancy between draws and held-out examples.
+
+    With a few hundred draws it is noisy: its noise is measured on the examples themselves, dealt
+    into two heaps again and again, and a smaller difference counts as none.
+
+    Arguments:
+        split: The held-out examples.
+        space: Their space.
+    """
+
+    name = "-mmd"
+
+    def __init__(self, split: Split, space: Space) -> None:
+        self.split = _head(split, _DRAWS)
+        if len(self.split) < 4:
+            raise PthetaError(
+                "early stopping compares draws with held-out rows, and there are fewer than four: "
+                "give more rows, or a larger share of them for validation."
+            )
+        self.scale = self._scale(space)
+        self.real = self.split.x[:].double().flatten(1) / self.scale
+        # the kernels are the data's, so that all looks use the same
+        self.widths = median_bandwidths(self.real, self.real)
+        self.slack = 2 * self._noise()
+
+    def __call__(self, model: nn.Module) -> float:
+        drawn = draw(model, len(self.real), self.split.context).double().flatten(1)
+        if not drawn.isfinite().all():
+            return -math.inf
+        return -self._mmd(drawn / self.scale, self.real)
+
+    def _mmd(self, x: Tensor, y: Tensor) -> float:
+        return mmd(x, y, bandwidths=self.widths).item()
+
+    def _scale(self, space: Space) -> Tensor:
+        x = self.split.x[:].double().flatten(1)
+        # levels that hardly vary would else decide alone
+        floor = torch.full((x.shape[1],), 1e-12, dtype=torch.float64)
+        for group in groups(space):
+            if isinstance(group.space, Discrete):
+                floor[list(group.positions)] = 0.3
+        return torch.maximum(x.std(dim=0), floor)
+
+    def _noise(self) -> float:
+        """The figure's deviation: half of what it is between heaps of half the rows."""
+        half, found = len(self.real) // 2, list[float]()
+        with seeded(0):
+            for _ in range(20):
+                order = torch.randperm(len(self.real))
+                found.append(self._mmd(self.real[order[:half]], self.real[order[half:]]))
+        return 0.5 * torch.tensor(found).std().item()
+
+
+def _head(split: Split, rows: int) -> Split:
+    return Split(split.x[:rows], None if split.context is None else split.context[:rows])
