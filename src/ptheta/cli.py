@@ -202,7 +202,7 @@ def fit(
             resume=resume,
             on_progress=None if quiet or processes > 1 else progress,
         )
-    _save_example(run, seed)
+    _save_example(run, loaded, seed)
     summary = _summary(run, loaded)
     if as_json:
         _print_json(summary)
@@ -296,18 +296,26 @@ def score(
     values = found.values.tolist()
     if out is not None:
         _save_scores(found.verb, values, out)
-    outside = sum(value == -math.inf for value in values)
+    outside = [row for row, value in enumerate(values, 1) if value == -math.inf]
+    unknown = [row for row, value in enumerate(values, 1) if math.isnan(value)]
     figures = {"rows": len(values), "figure": found.verb, "kind": found.kind,
-               "mean": found.values.mean().item(), "outside": outside}  # fmt: skip
+               "mean": found.values.nanmean().item(), "outside": len(outside),
+               "not_finite": len(unknown)}  # fmt: skip
     if as_json:
         _print_json(figures | ({} if out else {"values": values}))
     elif out is None:
         click.echo("\n".join([found.verb, *(f"{value:.6f}" for value in values)]))
     else:
-        click.echo(f"{len(values)} rows in {out}: {found.verb} ({found.kind}), in nats")
+        noise = f", {particles} particles" if found.kind == "bound" else ""
+        click.echo(f"{len(values)} rows in {out}: {found.verb} ({found.kind}{noise}), in nats")
     if outside:
-        click.echo(f"ptheta: {outside} rows lie outside what the run was fitted to (a value or "
-                   "category never seen): their probability is 0.", err=True)  # fmt: skip
+        click.echo(f"ptheta: {len(outside)} of the rows, the first of them row {outside[0]}, lie "
+                   "outside what the run was fitted to (a level or category never seen): their "
+                   "probability is 0.", err=True)  # fmt: skip
+    if unknown:
+        click.echo(f"ptheta: {len(unknown)} of the rows, the first of them row {unknown[0]}, hold "
+                   "values that are missing or not finite, which this run cannot score: they have "
+                   "no figure.", err=True)  # fmt: skip
 
 
 @cli.command()
@@ -451,10 +459,9 @@ def _load_again(run: Run, source: str | None) -> Data:
 def _save_scores(verb: str, values: Sequence[float], out: Path) -> None:
     import pandas as pd
 
-    try:
-        pd.DataFrame({verb: values}).to_csv(out, index=False)
-    except OSError as error:
-        raise PthetaError(f"cannot write {out}: {error.strerror or error}.") from None
+    from ptheta.data.export import save_table
+
+    save_table(pd.DataFrame({verb: values}), out)
 
 
 def _settings(pairs: Sequence[str]) -> dict[str, str]:
@@ -534,27 +541,25 @@ def _need_density(run: Run) -> None:
         )
 
 
-def _save_example(run: Run, seed: int) -> None:
+def _save_example(run: Run, loaded: Data, seed: int) -> None:
     from ptheta.data.export import save_samples
     from ptheta.density import draw
-    from ptheta.spaces import Real
 
     assert run.folder is not None
-    drawn = draw(run.model, 64, _context_for_example(run), seed=seed)
-    planar = isinstance(run.space, Real) and run.space.shape == (2,)
+    drawn = draw(run.model, 64, _context_for_example(run, loaded), seed=seed)
+    planar = run.space.shape == (2,) and run.space.continuous
     picture = run.space.layout == "image" or planar
     name = "samples.png" if picture else "samples.csv"
     (run.folder / "samples").mkdir(exist_ok=True)
     save_samples(drawn, run.space, run.folder / "samples" / name, columns=run.columns)
 
 
-def _context_for_example(run: Run) -> Tensor | None:
-    import torch
-
+def _context_for_example(run: Run, loaded: Data) -> Tensor | None:
     from ptheta.spaces import Real
 
-    if isinstance(run.context_space, Real):
-        return torch.zeros(64, *run.context_space.shape)
+    given = loaded.train.context
+    if isinstance(run.context_space, Real) and given is not None:
+        return given[[i % len(given) for i in range(64)]]
     return _context(run, 64, None)
 
 

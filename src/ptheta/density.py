@@ -36,7 +36,8 @@ class Density:
         verb: The method that gave them, such as ``log_prob`` or ``elbo``.
         kind: What they are worth: exact, bound, estimate or unnormalised.
         values: The figures in nats of the data's own units, with shape (rows,), in float64;
-            minus infinity for a row that lies outside the space.
+            minus infinity for a row that lies outside the space, and not a number for a row that
+        holds a value that is missing or infinite where the space has none.
     """
 
     verb: Capability
@@ -81,6 +82,8 @@ def densities(
         for start in range(0, len(x), batch_size):
             rows = x[start : start + batch_size].to(device)
             inside = space.contains(rows)
+            undefined = ~inside & ~rows.double().isfinite().flatten(1).all(dim=1)
+            values[start : start + batch_size][undefined.cpu()] = math.nan
             c = None if context is None else context[start : start + batch_size].to(device)
             if inside.any():
                 taken = rows[inside], None if c is None else c[inside]

@@ -24,7 +24,7 @@ from ptheta.protocols import SupportsInitialize
 from ptheta.random import seeded
 from ptheta.recipes.algorithm import Algorithm, Freedom
 from ptheta.recipes.registry import build, find, importable
-from ptheta.recipes.settings import check_settings
+from ptheta.recipes.settings import check_settings, settings_of
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.batches import Batches
 from ptheta.training.devices import in_process_group, make_fabric, resolve_device
@@ -228,7 +228,8 @@ def load(folder: str | Path, device: str = "auto") -> Run:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise PthetaError(
             f"{files.path / 'model.safetensors'} does not fit the settings in run.json: {first} "
-            "One of the two was edited or replaced; restore it, or fit again."
+            f"One of the two was edited or replaced, or the run is of another version "
+            f"({record.versions.get('ptheta', 'unknown')}); restore it, or fit again."
         ) from None
     algorithm.model.to(resolve_device(device)).eval()
     history = files.read_metrics()
@@ -379,9 +380,11 @@ def _finish(
 def _explained(outcome: Outcome, record: RunRecord, folder: RunFolder | None) -> Diverged:
     assert outcome.diverged is not None
     rate = record.settings.get("learning_rate")
+    defaults = {setting.name: setting.default for setting in settings_of(find(record.recipe))}
+    usual = defaults.get("learning_rate", 0.0)
     remedy = (
         f"The likely cause is a learning rate of {rate:g} that is too high: try --set "
-        f"learning_rate={rate / 10:g}."
+        f"learning_rate={min(rate / 10, usual):g}."
         if isinstance(rate, float)
         else "The likely cause is extreme values in the data: look at `ptheta data`."
     )
@@ -429,7 +432,8 @@ def _prepare(out: str | Path | None, record: RunRecord, resume: bool) -> RunFold
         return folder
     if folder.exists:
         raise PthetaError(
-            f"{folder.path} already holds a run; go on with it by --resume, or name another folder."
+            f"{folder.path} already holds a run; go on with it by --resume, remove it, or name "
+            "another folder."
         )
     folder.create()
     folder.write_record(record)
@@ -440,6 +444,9 @@ def _check_same(before: RunRecord, now: RunRecord, folder: RunFolder) -> None:
     for name in ("recipe", "settings", "space", "context_space", "fingerprint", "seed"):
         # compared as JSON, in which a tuple read back is a list
         old, new = (record.model_dump(mode="json")[name] for record in (before, now))
+        if old != new and name == "settings":
+            changed = next(key for key in new if old.get(key) != new[key])
+            name, old, new = f"setting '{changed}'", old.get(changed), new[changed]
         if old != new:
             raise PthetaError(
                 f"{folder.path} was begun with another {name.replace('_', ' ')} ({_short(old)}, "

@@ -169,8 +169,8 @@ def test_centre_is_the_mean_of_the_noise():
     assert u.tolist() == [[2.5, 7.0]]
 
 
-def test_categories_are_refused_by_name_with_recipes_that_serve_them():
-    with pytest.raises(PthetaError, match=r"columns 'e'.*independent, made, vae"):
+def test_categories_are_refused_by_name():
+    with pytest.raises(PthetaError, match=r"columns 'e'"):
         dequantising(MIXED)
 
 

@@ -106,7 +106,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "save", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(PthetaError, match="No space"):
         save_samples(torch.ones(2, 2), Real((2,)), path)
     assert np.load(path).tolist() == [[0, 0], [0, 0]]
     assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]

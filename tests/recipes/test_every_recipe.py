@@ -9,6 +9,8 @@ from ptheta.testing import checks
 
 SPACES = {
     "plane": Real((2,)),
+    "numbers-alone": Real((1,)),
+    "positive-alone": Positive((1,)),
     "vectors": Real((5,)),
     "positive": Positive((2,)),
     "binary": Binary((6,)),
@@ -32,6 +34,8 @@ def cases():
             context = Categorical(categories=3)
             yield pytest.param(name, SPACES["plane"], context, id=f"{name}-plane-given-class")
             yield pytest.param(name, SPACES["image"], context, id=f"{name}-image-given-class")
+            if name != "independent":  # which counts, and so takes categories alone
+                yield pytest.param(name, SPACES["plane"], Real((2,)), id=f"{name}-given-numbers")
 
 
 @pytest.mark.parametrize(("name", "space", "context"), list(cases()))

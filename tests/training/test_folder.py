@@ -130,7 +130,7 @@ def test_a_second_fit_into_a_folder_is_refused(saved, blobs):
     ("options", "words"),
     [
         ({"seed": 1}, "another seed"),
-        ({"settings": {"layers": 2}}, "another settings"),
+        ({"settings": {"layers": 2}}, r"another setting 'layers' \(8, now 2\)"),
     ],
 )
 def test_resuming_something_else_is_refused(saved, blobs, options, words):

@@ -1,6 +1,7 @@
 import math
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ import torch
 from ptheta.data.dataset import Split
 from ptheta.errors import PthetaError
 from ptheta.fitting import fit, load
+from ptheta.spaces import Real
 from ptheta.training.batches import Batches
+from ptheta.training.folder import RunFolder
 from ptheta.training.guard import Diverged, Guard
 from ptheta.training.state import join_state, split_state
 
@@ -119,3 +122,61 @@ def test_what_cannot_be_had_is_said(blobs, options, words):
 def test_bf16_by_flag(blobs):
     run = fit(blobs, "realnvp", steps=20, precision="bf16-mixed")
     assert run.model.log_prob(blobs.test.x).isfinite().all()
+
+
+def test_mixed_precision_keeps_the_digits_of_the_data(blobs):
+    # a thousand away from the origin bfloat16 has no digit left of the blobs' shape
+    far = replace(blobs, **{
+        name: Split(getattr(blobs, name).x + 1000.0) for name in ("train", "validation", "test")
+    })  # fmt: skip
+    full, mixed = (
+        -fit(far, "realnvp", steps=200, precision=precision).model.log_prob(far.test.x).mean()
+        for precision in ("32-true", "bf16-mixed")
+    )
+    assert abs(full - mixed) < 0.2
+
+
+def test_a_run_cut_off_before_its_first_checkpoint_starts_again(blobs, tmp_path):
+    def cut(step, metrics):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(blobs, "realnvp", steps=5, out=tmp_path / "run", callbacks=[cut])
+    again = fit(blobs, "realnvp", steps=5, out=tmp_path / "run", resume=True)
+    whole = fit(blobs, "realnvp", steps=5)
+    assert torch.equal(again.model.log_prob(blobs.test.x), whole.model.log_prob(blobs.test.x))
+
+
+def test_a_divergence_can_be_resumed_from_the_last_good_state(blobs, tmp_path):
+    def poison(step, metrics):
+        if step == 125:
+            metrics["loss"].fill_(math.nan)
+
+    with pytest.raises(Diverged, match="step 125"):
+        fit(blobs, "realnvp", steps=200, out=tmp_path / "run", callbacks=[poison])
+    # the last look at held-out data was after step 100
+    assert RunFolder(tmp_path / "run").read_state()["step"] == 100
+    assert not RunFolder(tmp_path / "run").read_record().finished
+    on = fit(blobs, "realnvp", steps=130, out=tmp_path / "run", resume=True)
+    assert on.steps == 130
+
+
+def test_numbers_as_context_are_standardised(blobs):
+    data = [
+        replace(
+            blobs,
+            context_space=Real((1,)),
+            **{
+                name: Split(
+                    getattr(blobs, name).x,
+                    (getattr(blobs, name).x[:, :1] > 0).float() * scale + offset,
+                )
+                for name in ("train", "validation", "test")
+            },
+        )
+        for scale, offset in ((1.0, 0.0), (10.0, 2000.0))
+    ]
+    small, large = (
+        fit(d, "realnvp", steps=100).model.log_prob(d.test.x, d.test.context).mean() for d in data
+    )
+    assert abs(small - large) < 0.05

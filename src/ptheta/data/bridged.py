@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 import math
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -127,7 +127,7 @@ class _BridgedLatent(Bridged[F]):
     @torch.no_grad()
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The latent of x, levels taken at the centre of their cell, with shape (batch, latent)."""
-        return self.model.encode(self.bridge.at_centre(x)[0], context)
+        return self.model.encode(self.bridge.at_centre(_checked(self, x))[0], context)
 
     @torch.no_grad()
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
@@ -156,7 +156,7 @@ class BridgedLatentBound(_BridgedLatent[_Bound]):
 
     def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
         """A lower bound on log p(x) in nats of the data, with shape (batch,)."""
-        u, log_det = self.bridge.to_reals(x)
+        u, log_det = self.bridge.to_reals(_checked(self, x))
         return self.model.elbo(u, context, particles=particles) + log_det
 
 
@@ -165,13 +165,22 @@ class BridgedEnergy(Bridged[_Energy]):
 
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """log p(x) up to a constant, in nats of the data, with shape (batch,)."""
-        u, log_det = self.bridge.at_centre(x)
+        u, log_det = self.bridge.at_centre(_checked(self, x))
         return self.model.unnormalized_log_prob(u, context) + log_det
 
 
 def _log_prob(self: "Bridged[_Density] | Bridged[_Flow]", x: Tensor, c: Tensor | None) -> Tensor:
-    u, log_det = self.bridge.to_reals(x)
+    u, log_det = self.bridge.to_reals(_checked(self, x))
     return self.model.log_prob(u, c) + log_det
+
+
+def _checked(self: "Bridged[Any]", x: Tensor) -> Tensor:
+    if x.shape[1:] != self.space.shape:
+        raise ValueError(
+            f"expected examples of shape (batch, {', '.join(map(str, self.space.shape))}), got "
+            f"{tuple(x.shape)}"
+        )
+    return x
 
 
 def _dequantised_bound(

@@ -52,8 +52,8 @@ class Split:
         context: What they are conditioned on, with shape (rows, *context_space.shape), or None.
     """
 
-    x: Rows
-    context: Tensor | None = None
+    x: Rows = field(repr=False)
+    context: Tensor | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.x)

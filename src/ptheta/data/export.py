@@ -73,16 +73,47 @@ def save_samples(
     return _atomically(path, write)
 
 
+def save_table(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Writes a table, whole or not at all.
+
+    Arguments:
+        frame: The table.
+        path: A file ending in .csv, .tsv, .parquet or .jsonl.
+
+    Raises:
+        PthetaError: The ending is another, or the file cannot be written.
+    """
+    path = Path(path)
+    writers: dict[str, Callable[[Path], object]] = {
+        ".csv": lambda to: frame.to_csv(to, index=False),
+        ".tsv": lambda to: frame.to_csv(to, index=False, sep="\t"),
+        ".parquet": lambda to: frame.to_parquet(to, index=False),
+        ".jsonl": lambda to: frame.to_json(to, orient="records", lines=True),
+    }
+    write = writers.get(path.suffix.lower())
+    if write is None:
+        raise PthetaError(
+            f"{path.name} has an ending that a table cannot have. Give one of {', '.join(writers)}."
+        )
+    return _atomically(path, write)
+
+
 def _atomically(path: Path, write: Callable[[Path], object]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
-    os.close(handle)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
+        os.close(handle)
         write(Path(temporary))
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
+    except BaseException as error:
+        if temporary is not None:
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise PthetaError(
+                f"cannot write {path}: {error.strerror or error}. Nothing was left half written."
+            ) from None
         raise
     return path
 
@@ -118,7 +149,7 @@ def _save_folder(x: Tensor, space: Space, path: Path) -> Path:
 def _save_picture(x: Tensor, space: Space, path: Path, columns: tuple[str, ...]) -> None:
     if space.layout == "image":
         image_grid(x, space).save(path)
-    elif isinstance(space, Real | Positive) and space.shape == (2,):
+    elif space.shape == (2,) and space.continuous:
         _save_scatter(x, path, columns)
     else:
         raise PthetaError(

@@ -1,6 +1,6 @@
 """Small made-up data in any space, and all points of a small finite space."""
 
-__all__ = ["example_context", "example_rows", "grid", "states"]
+__all__ = ["example_context", "example_rows", "grid", "line", "states"]
 
 import math
 
@@ -67,6 +67,15 @@ def grid(half_width: float, points: int) -> tuple[Tensor, float]:
     line = torch.linspace(-half_width, half_width, points)
     area = (2 * half_width / (points - 1)) ** 2
     return torch.cartesian_prod(line, line), area
+
+
+def line(half_width: float, points: int, *, positive: bool = False) -> tuple[Tensor, Tensor]:
+    """Points of a line around the origin, or above it, and the length that each stands for."""
+    x = torch.linspace(-half_width, half_width, points)[:, None].double()
+    if not positive:
+        return x.float(), torch.full((points,), 2 * half_width / (points - 1)).double()
+    # spaced evenly in the logarithm, since positive data reach over orders of magnitude
+    return x.exp().float(), x[:, 0].exp() * 2 * half_width / (points - 1)
 
 
 def _values(latent: Tensor, space: Space) -> Tensor:

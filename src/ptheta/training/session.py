@@ -158,6 +158,13 @@ def train(
                 stop=validation.verdict() or converged(done[0], {}),
             )
             guard.look()
+            seconds = budget.elapsed
+            # the state is written before the last look, so that going on takes up where
+            # training was
+            if checkpoint is not None:
+                checkpoint.write(step)
+            if step % plan.evaluate_every:
+                validation.measure(step)
         except Diverged as error:
             good.restore()
             if checkpoint is not None:
@@ -167,12 +174,6 @@ def train(
                 served, history.rows, good.step, budget.elapsed,
                 Stop(f"diverged at step {error.step}", finished=False), validation.best_step, error,
             )  # fmt: skip
-    seconds = budget.elapsed
-    # the state is written before the last look, so that going on takes up where training was
-    if checkpoint is not None:
-        checkpoint.write(step)
-    if step % plan.evaluate_every:
-        validation.measure(step)
     history.row(step)
     validation.keep_best()
     return Outcome(served, history.rows, step, seconds, stop, validation.best_step)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from ptheta.training.guard import Diverged
 from ptheta.training.loop import Stop
 from ptheta.training.types import Metrics
 
@@ -66,8 +67,15 @@ class Validation:
         return self.measure(step) if step % self.every == 0 else None
 
     def measure(self, step: int) -> Stop | None:
-        """Measures now."""
+        """Measures now.
+
+        Raises:
+            Diverged: The figure is not finite.
+        """
         self.latest, self.latest_step = self.figure(self.model), step
+        if not math.isfinite(self.latest):
+            figure = f"{self.figure.name} of held-out data"
+            raise Diverged(f"{figure} is not finite at step {step}", step)
         slack = self.figure.slack
         if self.latest > self.best or (slack > 0 and self.latest > self.best - slack):
             self.best, self.best_step, self.misses = max(self.latest, self.best), step, 0

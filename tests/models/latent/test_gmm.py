@@ -4,6 +4,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Reference
 
+from ptheta.errors import PthetaError
 from ptheta.models.latent.covariances import COVARIANCES
 from ptheta.models.latent.gmm import GaussianMixture
 
@@ -127,13 +128,24 @@ def test_shrinkage_pulls_a_lone_row_to_the_whole():
     x = torch.cat([torch.randn(200, 2), torch.tensor([[30.0, 30.0]])])
     mixture = started("full", x, components=2, shrinkage=5.0)
     lone = mixture.means.norm(dim=1).argmax()
-    # one row has no spread; five rows' worth of the whole data's covariance give it 5/6 of it
+    # one row has no spread; five rows' worth of the whole data's covariance give it 5/6 of it,
+    # correlations damped by 201 rows / (201 + 2 values)
     expected = torch.cov(x.double().T, correction=0) * 5 / 6
+    damp = 201 / 203 * torch.ones(2, 2).double()
+    expected = expected * damp.fill_diagonal_(1.0)
     torch.testing.assert_close(
         mixture.covariances[lone], expected + 1e-6 * torch.eye(2).double(), rtol=1e-6, atol=1e-6
     )
 
 
-def test_fewer_rows_than_components_still_start():
-    mixture = started("full", torch.randn(3, 2), components=5, shrinkage=2.0)
-    assert mixture.log_prob(torch.zeros(1, 2)).isfinite().all()
+def test_more_components_than_rows_are_refused():
+    with pytest.raises(PthetaError, match="5 components are more than the 3 training rows"):
+        started("full", torch.randn(3, 2), components=5)
+
+
+def test_fewer_rows_than_values_give_a_density_worth_having():
+    x = torch.randn(60, 100)
+    mixture = started("full", x[:40], components=2, shrinkage=30.0)
+    iterate(mixture, x[:40], 5, careful=True)
+    # a standard Gaussian has 142 nats; a singular covariance would have thousands
+    assert mixture.log_prob(x[40:]).mean() > -300

@@ -7,6 +7,7 @@ first three make expectation-maximisation a pair of matrix products; the last is
 
 __all__ = ["COVARIANCES", "Covariance", "Diagonal", "Full", "Spherical", "Tied"]
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -39,6 +40,10 @@ class Covariance(ABC):
             floor: What is added to each variance.
         """
 
+    def damped(self, quadratic: Tensor, share: float) -> Tensor:
+        """Weakens what the quadratic features (Q,) say of two different values together."""
+        return quadratic
+
     @abstractmethod
     def natural(self, covariance: Tensor, means: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The natural parameters of each component's density.
@@ -66,6 +71,11 @@ class Full(Covariance):
     def quadratic(self, x: Tensor) -> Tensor:
         row, column = _pairs(len(x), x.device)
         return x[row].mul_(x[column])
+
+    def damped(self, quadratic: Tensor, share: float) -> Tensor:
+        features = round((math.sqrt(8 * len(quadratic) + 1) - 1) / 2)
+        row, column = _pairs(features, quadratic.device)
+        return torch.where(row == column, quadratic, share * quadratic)
 
     def estimate(self, counts: Tensor, means: Tensor, second: Tensor, floor: float) -> Tensor:
         moments = _symmetric(second, means.shape[1])
@@ -104,6 +114,9 @@ class Tied(Covariance):
 
     def quadratic(self, x: Tensor) -> Tensor:
         return Full().quadratic(x)
+
+    def damped(self, quadratic: Tensor, share: float) -> Tensor:
+        return Full().damped(quadratic, share)
 
     def estimate(self, counts: Tensor, means: Tensor, second: Tensor, floor: float) -> Tensor:
         share = (counts / counts.sum()).to(means.dtype)

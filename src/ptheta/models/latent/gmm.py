@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from ptheta.errors import PthetaError
 from ptheta.models.latent.covariances import Covariance
 from ptheta.models.normalised import Normalised
 
@@ -54,7 +55,8 @@ class GaussianMixture(Normalised):
         components: The number of components K.
         covariance: The kind of covariance.
         floor: What is added to each variance, in units of the values' own variance.
-        shrinkage: The rows' worth of pull of each covariance towards that of the whole data.
+        shrinkage: The rows' worth of pull of each covariance towards that of the whole data, its
+            correlations damped where rows are few.
     """
 
     weights: Tensor
@@ -105,11 +107,17 @@ class GaussianMixture(Normalised):
         seed = int(torch.randint(2**31, ()).item())
         rows = x[:20_000].double().cpu()
         if len(rows) < self.components:
-            rows = rows.repeat(-(-self.components // len(rows)), 1)
+            raise PthetaError(
+                f"{self.components} components are more than the {len(rows)} training rows; ask "
+                f"for fewer, such as components={max(1, len(rows) // 10)}."
+            )
         centres, _ = kmeans_plusplus(rows.numpy(), self.components, random_state=seed)
         nearest = torch.cdist(x.double(), torch.from_numpy(centres).to(x.device)).argmin(dim=1)
         centred = (x.double() - x.double().mean(dim=0)).T
-        self.prior.copy_(self.covariance.quadratic(centred).mean(dim=1))
+        whole = self.covariance.quadratic(centred).mean(dim=1)
+        # of fewer rows than values a covariance matrix is singular, so it gives way to the
+        # variances alone, the more the fewer rows there are
+        self.prior.copy_(self.covariance.damped(whole, len(x) / (len(x) + self.features)))
         given = nn.functional.one_hot(nearest, self.components).T.double()
         self.maximization(self._sums(self._phi(x.double()), given, x.new_zeros(()).double()))
 
