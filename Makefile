@@ -9,7 +9,7 @@ export GOMP_SPINCOUNT ?= 2000
 .PHONY: compare test slow lint types check clean
 
 compare: $(ENV)/run.stamp
-	$(RUN)ptheta compare digits gmm made realnvp vae gan ebm ncsn --seeds 1 --seconds 20 --quick -o report.html
+	$(RUN)ptheta compare digits gmm made realnvp vae gan ebm ncsn --seeds 1 --seconds 12 --quick -o report.html
 
 test: $(ENV)/test.stamp
 	$(RUN)python -m pytest
