@@ -1,0 +1,42 @@
+"""The command line: ptheta recipes | data | fit | sample | score | evaluate | compare.
+
+Exit codes: 0 done, 2 a mistake in what was asked or given, 1 anything else.
+"""
+
+__all__ = ["cli", "main"]
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ptheta.cli.compare import compare
+from ptheta.cli.fit import fit
+from ptheta.cli.look import data, recipes
+from ptheta.cli.use import evaluate, sample, score
+from ptheta.errors import PthetaError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command, and exits."""
+    try:
+        cli.main(arguments, prog_name="ptheta", standalone_mode=False)
+    except PthetaError as error:
+        click.echo(f"ptheta: {error}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("ptheta: interrupted.", err=True)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ptheta")
+def cli() -> None:
+    """Deep generative models behind one interface: fit any family to your own data."""
+
+
+for _command in (recipes, data, fit, sample, score, evaluate, compare):
+    cli.add_command(_command)

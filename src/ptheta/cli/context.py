@@ -1,0 +1,38 @@
+"""What draws are conditioned on, as said on the command line."""
+
+from __future__ import annotations
+
+__all__ = ["context_of"]
+
+from typing import TYPE_CHECKING
+
+from ptheta.errors import PthetaError, nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ptheta.fitting import Run
+
+
+def context_of(run: Run, count: int, given: str | None) -> Tensor | None:
+    """The context of so many draws, or None where a run has none."""
+    import torch
+
+    from ptheta.spaces import Categorical
+
+    space = run.context_space
+    if space is None:
+        if given is not None:
+            raise PthetaError(f"the run in {run.folder} was fitted without context.")
+        return None
+    if not isinstance(space, Categorical):
+        raise PthetaError(
+            "a run conditioned on numbers is sampled from Python: model.sample(n, context)."
+        )
+    if given is None:
+        # each class in turn, so that a grid shows all of them
+        return torch.arange(count) % space.categories
+    labels = space.labels or tuple(str(code) for code in range(space.categories))
+    if given not in labels:
+        raise PthetaError(f"there is no context '{given}'. {nearest(given, labels)}")
+    return torch.full((count,), labels.index(given))

@@ -1,0 +1,163 @@
+"""The command that fits a recipe to data."""
+
+from __future__ import annotations
+
+__all__ = ["fit"]
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ptheta.cli.context import context_of
+from ptheta.cli.options import (
+    budget_options,
+    common,
+    data_options,
+    free_folder,
+    load_source,
+    parse_seconds,
+    parse_settings,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ptheta.data.dataset import Data
+    from ptheta.fitting import Run
+
+
+@click.command()
+@click.argument("source")
+@click.argument("recipe")
+@click.option("--set", "settings", multiple=True, metavar="SETTING=VALUE",
+              help="Set one of the recipe's settings.")  # fmt: skip
+@budget_options
+@click.option("--out", type=click.Path(path_type=Path), help="The folder of the run.")
+@click.option("--resume", is_flag=True, help="Go on with the run in that folder.")
+@click.option("--precision", default="32-true", show_default=True,
+              help="32-true or bf16-mixed.")  # fmt: skip
+@click.option("--processes", type=click.IntRange(1), default=1, show_default=True,
+              help="The processes that share each batch.")  # fmt: skip
+@data_options
+@common
+def fit(
+    source: str,
+    recipe: str,
+    settings: Sequence[str],
+    steps: int | None,
+    epochs: float | None,
+    seconds: float | None,
+    minutes: float | None,
+    out: Path | None,
+    resume: bool,
+    precision: str,
+    processes: int,
+    as_json: bool,
+    seed: int,
+    device: str,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Fit RECIPE to the data SOURCE, and save the run in a folder."""
+    from ptheta.display import FitProgress
+    from ptheta.fitting import fit as fit_run
+    from ptheta.recipes.registry import find
+
+    find(recipe)
+    loaded = load_source(source, options)
+    folder = out or free_folder(loaded.name, recipe)
+    with FitProgress(f"{recipe} on {loaded.name}", quiet=quiet or processes > 1) as progress:
+        run = fit_run(
+            loaded,
+            recipe,
+            settings=parse_settings(settings),
+            steps=steps,
+            epochs=epochs,
+            seconds=parse_seconds(seconds, minutes),
+            seed=seed,
+            device=device,
+            precision=precision,
+            processes=processes,
+            out=folder,
+            resume=resume,
+            on_progress=None if quiet or processes > 1 else progress,
+        )
+    _save_example(run, loaded, seed)
+    summary = _summary(run, loaded)
+    if as_json:
+        print_json(summary)
+    else:
+        _print_summary(summary)
+    if run.stopped == "interrupted":
+        click.echo(f"ptheta: interrupted; go on with the same command and --out {folder} --resume",
+                   err=True)  # fmt: skip
+        sys.exit(1)
+
+
+def _save_example(run: Run, loaded: Data, seed: int) -> None:
+    from ptheta.data.export import save_samples
+    from ptheta.density import draw
+
+    assert run.folder is not None
+    drawn = draw(run.model, 64, _context_for_example(run, loaded), seed=seed)
+    planar = run.space.shape == (2,) and run.space.continuous
+    picture = run.space.layout == "image" or planar
+    name = "samples.png" if picture else "samples.csv"
+    (run.folder / "samples").mkdir(exist_ok=True)
+    save_samples(drawn, run.space, run.folder / "samples" / name, columns=run.columns)
+
+
+def _context_for_example(run: Run, loaded: Data) -> Tensor | None:
+    from ptheta.spaces import Real
+
+    given = loaded.train.context
+    if isinstance(run.context_space, Real) and given is not None:
+        return given[[i % len(given) for i in range(64)]]
+    return context_of(run, 64, None)
+
+
+def _summary(run: Run, loaded: Data) -> dict[str, Any]:
+    from ptheta.density import densities
+    from ptheta.protocols import capabilities, density_verb
+
+    summary: dict[str, Any] = {
+        "recipe": run.recipe,
+        "data": run.data,
+        "folder": str(run.folder),
+        "steps": run.steps,
+        "seconds": round(run.seconds, 1),
+        "stopped": run.stopped,
+        "examples_per_second": round(run.examples_per_second),
+        "capabilities": list(capabilities(run.model)),
+    }
+    if density_verb(run.model) is not None:
+        test = loaded.test
+        found = densities(run.model, test.x, test.context, space=run.space)
+        nats = -found.values.mean().item()
+        summary |= {"figure": found.verb, "kind": found.kind, "nats": nats}
+        if found.kind != "unnormalised":
+            summary["bits_per_dimension"] = nats / (run.space.features * math.log(2))
+    return summary
+
+
+def _print_summary(summary: Mapping[str, Any]) -> None:
+    click.echo(
+        f"{summary['recipe']} on {summary['data']}: {summary['stopped']} "
+        f"({summary['steps']} steps, {summary['seconds']} s, "
+        f"{summary['examples_per_second']:,} examples/s)"
+    )
+    if "figure" in summary:
+        bits = summary.get("bits_per_dimension")
+        beside = f", {bits:.4f} bits per dimension" if bits is not None else ""
+        click.echo(
+            f"held-out {summary['nats']:.4f} nats per example{beside} "
+            f"({summary['kind']}: -{summary['figure']})"
+        )
+    else:
+        click.echo("no density; `ptheta evaluate` measures its samples")
+    click.echo(f"saved in {summary['folder']}")

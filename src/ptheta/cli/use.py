@@ -1,0 +1,200 @@
+"""Commands that use a run: sample, score, evaluate."""
+
+from __future__ import annotations
+
+__all__ = ["evaluate", "sample", "score"]
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ptheta.cli.context import context_of
+from ptheta.cli.options import common, print_json
+from ptheta.errors import PthetaError
+
+if TYPE_CHECKING:
+    from ptheta.data.dataset import Data
+    from ptheta.fitting import Run
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("-n", "count", type=click.IntRange(1), default=64, show_default=True,
+              help="The number of draws.")  # fmt: skip
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A file: .png, .npz, .npy, .csv, .parquet, .jsonl, .txt; or a folder of images.",
+)
+@click.option("--context", help="What to condition on: a label or its code.")  # fmt: skip
+@common
+def sample(
+    folder: Path,
+    count: int,
+    out: Path,
+    context: str | None,
+    as_json: bool,
+    seed: int,
+    device: str,
+    quiet: bool,
+) -> None:
+    """Draw from the run in FOLDER, and save the draws."""
+    del quiet
+    from ptheta.data.export import save_samples
+    from ptheta.density import draw
+    from ptheta.fitting import load
+
+    run = load(folder, device)
+    drawn = draw(run.model, count, context_of(run, count, context), seed=seed)
+    path = save_samples(drawn, run.space, out, columns=run.columns)
+    if as_json:
+        print_json({"samples": count, "path": str(path), "seed": seed})
+    else:
+        click.echo(f"{count} draws of {run.recipe} in {path}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("source")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="A CSV file, else the screen.")
+@click.option("--particles", type=click.IntRange(1), default=1, show_default=True,
+              help="The particles of a bound; more are slower and tighter.")  # fmt: skip
+@click.option("--context", help="The column that the run was conditioned on.")
+@click.option("--size", "image_size", type=click.IntRange(1),
+              help="Resize images to this many pixels a side.")  # fmt: skip
+@common
+def score(
+    folder: Path,
+    source: str,
+    out: Path | None,
+    particles: int,
+    context: str | None,
+    image_size: int | None,
+    as_json: bool,
+    seed: int,
+    device: str,
+    quiet: bool,
+) -> None:
+    """Score each row of SOURCE under the run in FOLDER, in nats of the data's own units."""
+    del quiet
+    from ptheta.data.load import load_rows
+    from ptheta.density import densities
+    from ptheta.fitting import load
+
+    run = load(folder, device)
+    _need_density(run)
+    rows = load_rows(
+        source,
+        run.space,
+        run.columns,
+        run.context_space,
+        context or run.origin.get("context"),
+        image_size=image_size or run.origin.get("image_size"),
+    )
+    found = densities(
+        run.model, rows.x, rows.context, space=run.space, particles=particles, seed=seed
+    )
+    values = found.values.tolist()
+    if out is not None:
+        _save_scores(found.verb, values, out)
+    outside = [row for row, value in enumerate(values, 1) if value == -math.inf]
+    unknown = [row for row, value in enumerate(values, 1) if math.isnan(value)]
+    figures = {"rows": len(values), "figure": found.verb, "kind": found.kind,
+               "mean": found.values.nanmean().item(), "outside": len(outside),
+               "not_finite": len(unknown)}  # fmt: skip
+    if as_json:
+        print_json(figures | ({} if out else {"values": values}))
+    elif out is None:
+        click.echo("\n".join([found.verb, *(f"{value:.6f}" for value in values)]))
+    else:
+        noise = f", {particles} particles" if found.kind == "bound" else ""
+        click.echo(f"{len(values)} rows in {out}: {found.verb} ({found.kind}{noise}), in nats")
+    if outside:
+        click.echo(f"ptheta: {len(outside)} of the rows, the first of them row {outside[0]}, lie "
+                   "outside what the run was fitted to (a level or category never seen): their "
+                   "probability is 0.", err=True)  # fmt: skip
+    if unknown:
+        click.echo(f"ptheta: {len(unknown)} of the rows, the first of them row {unknown[0]}, hold "
+                   "values that are missing or not finite, which this run cannot score: they have "
+                   "no figure.", err=True)  # fmt: skip
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--data", "source", help="The data; by default those that the run was fitted to.")
+@click.option("--samples", type=click.IntRange(10), default=1000, show_default=True,
+              help="The draws that sample quality is measured on, at most.")  # fmt: skip
+@common
+def evaluate(
+    folder: Path,
+    source: str | None,
+    samples: int,
+    as_json: bool,
+    seed: int,
+    device: str,
+    quiet: bool,
+) -> None:
+    """Measure the run in FOLDER on its test split: likelihood and sample quality."""
+    del quiet
+    from ptheta.evaluation.evaluate import evaluate as evaluate_run
+    from ptheta.fitting import load
+
+    run = load(folder, device)
+    loaded = _load_again(run, source)
+    found = evaluate_run(run, loaded, samples=samples, seed=seed)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        from ptheta.display import console
+        from ptheta.evaluation.table import evaluation_table
+
+        console().print(evaluation_table(found))
+
+
+def _load_again(run: Run, source: str | None) -> Data:
+    from ptheta.data.load import load_data
+
+    if source is None and not run.origin:
+        raise PthetaError(
+            f"the run was fitted to data in memory ({run.data}); name a file with --data."
+        )
+    origin = dict(run.origin)
+    if source is not None:
+        origin["source"] = source
+    loaded = load_data(**origin)
+    if loaded.space != run.space:
+        raise PthetaError(
+            f"the run was fitted to {run.space.describe()}, but {loaded.name} is "
+            f"{loaded.space.describe()}."
+        )
+    if source is None and loaded.fingerprint != run.fingerprint:
+        raise PthetaError(
+            f"{loaded.name} has changed since the run was fitted, so its test rows may have been "
+            "trained on; name the data with --data to measure on them all the same."
+        )
+    return loaded
+
+
+def _save_scores(verb: str, values: Sequence[float], out: Path) -> None:
+    import pandas as pd
+
+    from ptheta.data.export import save_table
+
+    save_table(pd.DataFrame({verb: values}), out)
+
+
+def _need_density(run: Run) -> None:
+    from ptheta.protocols import capabilities, density_verb
+    from ptheta.recipes.registry import describe, names
+
+    if density_verb(run.model) is None:
+        able = [n for n in names() if set(describe(n).densities.values()) - {"none"}]
+        raise PthetaError(
+            f"{run.recipe} has no density to score by: it offers "
+            f"{', '.join(capabilities(run.model))}. Recipes with one: {', '.join(able)}."
+        )
