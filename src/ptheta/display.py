@@ -51,15 +51,7 @@ class FitProgress:
 
     def __init__(self, title: str, *, quiet: bool = False) -> None:
         out = console(stderr=True)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
-            console=out,
-            disable=quiet or not out.is_terminal,
-        )
+        self.progress = _bar(out, shown=out.is_terminal and not quiet)
         self.task = self.progress.add_task(title, total=1.0, figures="")
 
     def __enter__(self) -> FitProgress:
@@ -93,15 +85,7 @@ class CompareProgress:
     def __init__(self, *, quiet: bool = False) -> None:
         out = console(stderr=True)
         self.shown = out.is_terminal and not quiet
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
-            console=out,
-            disable=not self.shown,
-        )
+        self.progress = _bar(out, shown=self.shown)
         self.task = self.progress.add_task("compare", total=1.0, figures="")
         self.done, self.total, self.quiet = 0, 1, quiet
 
@@ -144,7 +128,8 @@ def recipes_table(descriptions: Sequence[Description]) -> Table:
         table.add_column(heading, overflow="fold")
     for d in descriptions:
         kinds = list(dict.fromkeys(d.densities.values()))
-        table.add_row(d.name, d.family, ", ".join(kinds), ", ".join(d.densities), d.source)
+        first = d.source.partition(", http")[0]
+        table.add_row(d.name, d.family, ", ".join(kinds), ", ".join(d.densities), first)
     return table
 
 
@@ -200,3 +185,15 @@ def _values(column: Mapping[str, Any]) -> str:
         return f"{column['categories']}: {', '.join(labels[:3])}{', ...' if labels[3:] else ''}"
     low, high = column.get("range") or (math.nan, math.nan)
     return f"{low:.6g} to {high:.6g}"
+
+
+def _bar(out: Console, *, shown: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+        console=out,
+        disable=not shown,
+    )

@@ -37,13 +37,13 @@ from ptheta.spaces import (
 
 RECIPES: dict[str, str] = {
     "independent": "ptheta.recipes.tractable:independent",
-    "gmm": "ptheta.recipes.mixture:gmm",
+    "gmm": "ptheta.recipes.latent:gmm",
     "made": "ptheta.recipes.autoregressive:made",
     "realnvp": "ptheta.recipes.flows:realnvp",
     "vae": "ptheta.recipes.latent:vae",
     "gan": "ptheta.recipes.implicit:gan",
     "ebm": "ptheta.recipes.energy:ebm",
-    "ncsn": "ptheta.recipes.diffusion:ncsn",
+    "ncsn": "ptheta.recipes.score:ncsn",
 }
 
 _REGISTERED: dict[str, Callable[..., Algorithm]] = {}
