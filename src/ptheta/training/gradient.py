@@ -139,6 +139,9 @@ class GradientLearner(Generic[N]):
             self.objective.load_state_dict(state["objective"])
 
     def _groups(self) -> list[dict[str, Any]]:
+        if self.weight_decay == 0:
+            # a second group is a second call of the fused update
+            return [{"params": self.parameters, "weight_decay": 0.0}]
         matrices = [p for p in self.parameters if p.dim() > 1]
         others = [p for p in self.parameters if p.dim() <= 1]
         groups = ((matrices, self.weight_decay), (others, 0.0))

@@ -34,30 +34,27 @@ class History:
         self.figure = figure
         self.examples = examples
         self.rows: list[dict[str, float]] = []
-        self.sums: dict[str, Tensor] = {}
-        self.steps = 0
+        # metrics since the last row; adding them up at each step would cost a small network more
+        self.pending: list[Metrics] = []
         self.written = 0
 
     def __call__(self, step: int, metrics: Metrics) -> None:
-        self.steps += 1
-        for name, value in metrics.items():
-            value = value.float()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.pending.append(metrics)
         if step % self.every == 0:
             self.row(step)
 
     def row(self, step: int) -> None:
         """Adds a row now."""
-        if self.steps == 0:
+        if not self.pending:
             return
         row: dict[str, float] = {"step": step, "seconds": round(self.elapsed(), 3)}
-        row |= {name: (total / self.steps).item() for name, total in self.sums.items()}
+        row |= {name: values.mean().item() for name, values in self._stacked().items()}
         figure = self.figure(step)
         if math.isfinite(figure):
             row["validation"] = figure
         row["examples"] = float(step * self.examples)
         self.rows.append(row)
-        self.sums, self.steps = {}, 0
+        self.pending = []
 
     def new_rows(self) -> list[dict[str, float]]:
         """The rows since this was last asked."""
@@ -65,12 +62,19 @@ class History:
         return new
 
     def state_dict(self) -> dict[str, Any]:
-        """What has been summed since the last row."""
-        return {"sums": dict(self.sums), "steps": self.steps}
+        """The metrics since the last row."""
+        return {"pending": self._stacked()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes back to a state; the rows themselves are given by `resume`."""
-        self.sums, self.steps = dict(state["sums"]), int(state["steps"])
+        names, columns = state["pending"].keys(), state["pending"].values()
+        self.pending = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def _stacked(self) -> dict[str, Tensor]:
+        names = self.pending[0] if self.pending else ()
+        return {
+            name: torch.stack([metrics[name].float() for metrics in self.pending]) for name in names
+        }
 
     def resume(self, rows: list[dict[str, float]], step: int) -> None:
         """Takes over the rows of a run that was cut off, up to a step."""
