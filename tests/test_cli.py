@@ -170,3 +170,14 @@ def test_conditional_runs_are_sampled_by_label(ptheta):
     code, _, err = ptheta("sample", "run", "-n", "4", "-o", "a.csv", "--context", "nine")
     assert code == 2
     assert "nine" in err
+
+
+def test_a_row_that_cannot_be_scored_has_no_figure(ptheta):
+    ptheta("fit", "moons", "gmm", "--out", "run")
+    Path("gaps.csv").write_text("x0,x1\n0.5,0.5\n,1\n")
+    code, _, err = ptheta("score", "run", "gaps.csv", "-o", "scores.csv")
+    assert code == 0
+    assert "row 2" in err
+    assert "missing" in err
+    scores = pd.read_csv("scores.csv", skip_blank_lines=False)["log_prob"]
+    assert scores.isna().tolist() == [False, True]

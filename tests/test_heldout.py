@@ -1,0 +1,74 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from ptheta.data.dataset import Split
+from ptheta.errors import PthetaError
+from ptheta.fitting import fit
+from ptheta.heldout import DrawsFigure, heldout_figure
+from ptheta.recipes.registry import build
+from ptheta.spaces import Discrete, Real
+from ptheta.training.guard import Diverged
+
+
+class Shifted(nn.Module):
+    """Draws from a standard Gaussian, moved."""
+
+    def __init__(self, shift):
+        super().__init__()
+        self.shift = shift
+
+    def sample(self, n, context=None):
+        return torch.randn(n, 2) + self.shift
+
+
+@pytest.fixture
+def figure():
+    return DrawsFigure(Split(torch.randn(256, 2)), Real((2,)))
+
+
+def test_the_same_weights_have_the_same_figure(figure):
+    assert figure(Shifted(0.0)) == figure(Shifted(0.0))
+
+
+def test_draws_of_the_data_differ_from_it_by_noise_and_moved_ones_by_more(figure):
+    assert abs(figure(Shifted(0.0))) < 3 * figure.slack
+    assert figure(Shifted(0.5)) < -3 * figure.slack
+
+
+def test_draws_far_away_are_worse_than_draws_nearby(figure):
+    near, far, farther = (figure(Shifted(shift)) for shift in (1.0, 3.0, 30.0))
+    assert near > far > farther
+
+
+def test_draws_that_are_not_finite_are_worst(figure):
+    assert figure(Shifted(math.nan)) == -math.inf
+
+
+def test_levels_that_hardly_vary_do_not_decide():
+    x = torch.zeros(256, 2, dtype=torch.uint8)
+    x[:, 1] = torch.randint(0, 17, (256,))
+    x[0, 0] = 1
+    scale = DrawsFigure(Split(x), Discrete((2,), 17)).scale
+    assert scale[0] == 0.3
+    assert scale[1] > 4
+
+
+def test_too_few_rows_are_a_sentence():
+    with pytest.raises(PthetaError, match="fewer than four"):
+        DrawsFigure(Split(torch.randn(3, 2)), Real((2,)))
+
+
+def test_a_model_with_a_likelihood_is_watched_by_it(blobs):
+    model = build("gmm", blobs.space).model
+    figure = heldout_figure(model, blobs.validation, blobs.space)
+    assert figure.name == "log_prob"
+    assert figure.slack == 0
+
+
+def test_a_model_whose_draws_are_not_finite_has_diverged(blobs, tmp_path):
+    settings = {"learning_rate": 1e6}
+    with pytest.raises(Diverged, match="not finite"):
+        fit(blobs, "ncsn", settings=settings, steps=20, out=tmp_path / "run")
