@@ -14,12 +14,13 @@ from torch import Tensor
 
 from ptheta.data.dataset import Data
 from ptheta.errors import PthetaError
-from ptheta.evaluation.evaluate import evaluate, head, sampled
+from ptheta.evaluation.evaluate import evaluate, sampled
 from ptheta.evaluation.features import MetricFeatures
 from ptheta.evaluation.likelihood import held_out
 from ptheta.evaluation.prdc import overlap
 from ptheta.evaluation.quality import Quality
 from ptheta.evaluation.rating import Attempt, Rating, Status, rate
+from ptheta.evaluation.rows import head
 from ptheta.fitting import Diverged, Run
 from ptheta.protocols import density_kind
 from ptheta.recipes.registry import find

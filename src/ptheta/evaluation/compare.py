@@ -20,8 +20,9 @@ from torch import Tensor
 from ptheta.data.dataset import Data
 from ptheta.errors import PthetaError
 from ptheta.evaluation.bench import Bench, Entry, Watcher, plan_runs
-from ptheta.evaluation.evaluate import head, noise_floor, plain
+from ptheta.evaluation.evaluate import noise_floor, plain
 from ptheta.evaluation.quality import Quality
+from ptheta.evaluation.rows import head
 from ptheta.fitting import Progress, fit, resolve_device
 from ptheta.spaces import Space
 

@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from ptheta.data.dataset import Data, Split
 from ptheta.density import densities, draw
 from ptheta.evaluation.likelihood import Likelihood, given, held_out
 from ptheta.evaluation.quality import Quality, quality
+from ptheta.evaluation.rows import head
 from ptheta.fitting import Run
 from ptheta.protocols import DensityKind, density_kind
 
@@ -120,13 +120,6 @@ def noise_floor(data: Data, *, samples: int = 1000, seed: int = 0) -> Quality:
         contexts=_contexts(seen, real),
         context_space=data.context_space,
     )
-
-
-def head(split: Split, rows: int, seed: int) -> Split:
-    """At most so many rows of a split, chosen at random and kept in order."""
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(split), generator=generator)[:rows].sort().values
-    return Split(split.x[chosen], None if split.context is None else split.context[chosen])
 
 
 class Drawn(NamedTuple):

@@ -5,13 +5,13 @@ __all__ = ["Likelihood", "given", "held_out"]
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ptheta.data.bridged import BridgedBound, BridgedFlowBound
-from ptheta.data.dataset import Rows, Split, Truth
+from ptheta.data.dataset import Split, Truth
 from ptheta.density import densities
 from ptheta.evaluation.estimate import Estimate, mean_of, share_of
+from ptheta.evaluation.rows import head
 from ptheta.fitting import Run
 from ptheta.protocols import Capability, DensityKind, density_verb
 
@@ -72,7 +72,8 @@ def held_out(
     """
     if density_verb(run.model) is None:
         return None
-    x, context = _rows(split, rows, seed)
+    taken = split if rows is None or len(split) <= rows else head(split, rows, seed)
+    x, context = taken.x, taken.context
     context = given(run, context)
     # the particles of a batch share its memory
     batch = max(1000 // particles, 50)
@@ -101,14 +102,6 @@ def held_out(
 def given(run: Run, context: Tensor | None) -> Tensor | None:
     """The context, where the model takes one."""
     return None if run.context_space is None else context
-
-
-def _rows(split: Split, rows: int | None, seed: int) -> tuple[Rows, Tensor | None]:
-    if rows is None or len(split) <= rows:
-        return split.x, split.context
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(split), generator=generator)[:rows].sort().values
-    return split.x[chosen], None if split.context is None else split.context[chosen]
 
 
 def _mean(values: Tensor) -> Estimate:
