@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ptheta.data import fetch, standard
+from ptheta.data import fetch, homes, standard
 from ptheta.data.interpret import interpret
 from ptheta.data.load import load_data
 from ptheta.errors import PthetaError
@@ -62,7 +62,7 @@ def binarized(folder):
 def test_binarized_mnist_comes_from_its_public_home_with_its_splits(served, monkeypatch):
     folder, base = served
     rows, digests = binarized(folder)
-    fetcher = functools.partial(fetch.binarized_mnist, base, digests)
+    fetcher = functools.partial(homes.binarized_mnist, base, digests)
     monkeypatch.setattr(standard, "FETCHERS", {"binarized-mnist": fetcher})
     data = load_data("binarized-mnist")
     assert data.space == Binary((1, 28, 28), "image")
@@ -73,10 +73,10 @@ def test_binarized_mnist_comes_from_its_public_home_with_its_splits(served, monk
 def test_what_was_fetched_is_not_fetched_again(served):
     folder, base = served
     _, digests = binarized(folder)
-    fetch.binarized_mnist(base, digests)
+    homes.binarized_mnist(base, digests)
     for path in folder.iterdir():
         path.unlink()
-    assert len(fetch.binarized_mnist(base, digests).x) == 12
+    assert len(homes.binarized_mnist(base, digests).x) == 12
 
 
 def test_a_file_that_is_not_the_known_one_is_refused_and_not_kept(served):
@@ -84,7 +84,7 @@ def test_a_file_that_is_not_the_known_one_is_refused_and_not_kept(served):
     _, digests = binarized(folder)
     (folder / "binarized_mnist_valid.amat").write_bytes(b"1 0\n")
     with pytest.raises(PthetaError, match="is not the known file"):
-        fetch.binarized_mnist(base, digests)
+        homes.binarized_mnist(base, digests)
 
 
 def test_the_known_hashes_are_those_of_the_folder_s_copy():
@@ -97,7 +97,7 @@ def test_the_known_hashes_are_those_of_the_folder_s_copy():
     text[:, ::2] = rows + ord("0")
     text[:, -1] = ord("\n")
     # the official file, written again from its bits
-    assert hashlib.sha256(text).hexdigest() == fetch._BINARIZED_MNIST_SHA256["test"]
+    assert hashlib.sha256(text).hexdigest() == homes._BINARIZED_MNIST_SHA256["test"]
 
 
 def test_a_binary_density_set_comes_from_its_collection(served):
@@ -108,7 +108,7 @@ def test_a_binary_density_set_comes_from_its_collection(served):
     for part, x in rows.items():
         text = "\n".join(",".join(map(str, row)) for row in x)  # no line end at the end
         (folder / "dna" / f"dna.{part}.data").write_text(text)
-    found = fetch.debd("dna", base)
+    found = homes.debd("dna", base)
     assert np.array_equal(found.x, np.concatenate(list(rows.values())))
     assert found.parts["validation"].tolist() == [5, 6, 7, 8, 9]
 
@@ -117,12 +117,12 @@ def test_shakespeare_comes_from_its_public_home(served):
     folder, base = served
     text = "to be or not to be, that is the question\n" * 50
     (folder / "input.txt").write_text(text)
-    found = fetch.shakespeare(base, hashlib.sha256(text.encode()).hexdigest())
+    found = homes.shakespeare(base, hashlib.sha256(text.encode()).hexdigest())
     assert found.text == text
 
 
 def test_without_network_and_folder_the_sentence_says_what_to_do(served, monkeypatch):
-    nobody = functools.partial(fetch.binarized_mnist, "http://127.0.0.1:9", {"train": "0" * 64})
+    nobody = functools.partial(homes.binarized_mnist, "http://127.0.0.1:9", {"train": "0" * 64})
     monkeypatch.setattr(standard, "FETCHERS", {"binarized-mnist": nobody})
     message = (
         "not at hand .*PTHETA_DATA is not set.*cannot be reached.*Connect .*or set PTHETA_DATA"
@@ -151,12 +151,127 @@ def test_a_table_comes_from_openml(served, monkeypatch):
             url.replace("https://www.openml.org", base), *args, **kwargs
         ),
     )
-    fetcher = functools.partial(fetch._openml, 42, "adult")
+    fetcher = functools.partial(homes.openml, 42, "adult", 20)
     monkeypatch.setattr(standard, "FETCHERS", {"adult": fetcher})
     data = load_data("adult", context="city")
     assert data.columns == ("size",)
     assert data.context_space.labels == ("Aachen", "Bonn")
     assert any("From OpenML" in note for note in data.notes)
+
+
+def written(archive, images):
+    import zipfile
+
+    with zipfile.ZipFile(archive, "w") as out:
+        for name, image in images.items():
+            stream = io.BytesIO()
+            Image.fromarray(image).save(stream, "PNG")
+            out.writestr(name, stream.getvalue())
+    return "md5:" + hashlib.md5(archive.read_bytes()).hexdigest()
+
+
+def test_omniglot_is_reduced_by_area_with_bright_ink_and_split_by_drawer(served):
+    folder, base = served
+    paper = np.full((105, 105), True)
+    inked = paper.copy()
+    inked[:15, :15] = False  # four by four of the 28 x 28 pixels
+    digests = {
+        "images_background.zip": written(
+            folder / "images_background.zip",
+            {
+                "images_background/Greek/character02/0002_16.png": paper,
+                "images_background/Greek/character01/0001_01.png": inked,
+            },
+        ),
+        "images_evaluation.zip": written(
+            folder / "images_evaluation.zip",
+            {"images_evaluation/Angelic/character01/0965_15.png": paper},
+        ),
+    }
+    found = homes.omniglot(base, digests)
+    assert found.x.shape == (3, 1, 28, 28)
+    assert (found.x[0, 0, :4, :4] == 255).all()
+    assert found.x.sum() == 16 * 255
+    assert found.labels["label"].tolist() == ["Greek", "Greek", "Angelic"]
+    assert found.parts["train"].tolist() == [0, 2]
+    assert found.parts["test"].tolist() == [1]
+
+
+def test_freyfaces_are_the_rows_of_a_matlab_file(served):
+    from scipy.io import savemat
+
+    folder, base = served
+    faces = np.random.default_rng(0).integers(0, 256, (6, 28, 20)).astype(np.uint8)
+    savemat(folder / "frey_rawface.mat", {"ff": faces.reshape(6, 560).T})
+    found = homes.freyfaces(base, hashlib.sha256(faces.tobytes()).hexdigest())
+    assert np.array_equal(found.x[:, 0], faces)
+    with pytest.raises(PthetaError, match="is not the known data"):
+        homes.freyfaces(base, "0" * 64)
+
+
+def test_a_uci_table_comes_with_the_first_of_its_usual_splits(served):
+    folder, base = served
+    (folder / "yacht" / "data").mkdir(parents=True)
+    values = np.random.default_rng(0).normal(size=(10, 2)).round(3)
+    lines = "\n".join("  ".join(map(str, row)) + " " for row in values)
+    (folder / "yacht" / "data" / "data.txt").write_text(lines)
+    rows = {"train": [3, 1, 0, 2, 5, 6, 7, 8], "test": [9, 4]}
+    for part, index in rows.items():
+        text = "".join(f"{i}.000000000000000000e+00\n" for i in index)
+        (folder / "yacht" / "data" / f"index_{part}_0.txt").write_text(text)
+    found = homes.uci("yacht", "a b", hashlib.sha256(values.tobytes()).hexdigest(), base)
+    assert np.array_equal(found.frame.to_numpy(), values)
+    assert {part: index.tolist() for part, index in found.parts.items()} == rows
+    with pytest.raises(PthetaError, match="is not the known data"):
+        homes.uci("yacht", "a b", "0" * 64, base)
+
+
+@pytest.mark.skipif(not os.environ.get("PTHETA_DATA"), reason="PTHETA_DATA is not set")
+def test_the_known_values_are_those_of_the_folder_s_copy():
+    folder = os.environ["PTHETA_DATA"]
+    for name, digest in {
+        "power_plant": homes._POWER_PLANT_VALUES,
+        "yacht": homes._YACHT_VALUES,
+    }.items():
+        with np.load(f"{folder}/tabular/uci/{name}.npz") as found:
+            assert hashlib.sha256(found["data"].tobytes()).hexdigest() == digest
+    with np.load(f"{folder}/images/freyfaces.npz") as found:
+        assert hashlib.sha256(found["images"].tobytes()).hexdigest() == homes._FREYFACES_VALUES
+
+
+def test_translations_are_sentences_conditioned_on_sentences(served, monkeypatch):
+    import zipfile
+
+    folder, base = served
+    lines = [f"Go {i}!\tVa {i} !\tCC-BY" for i in range(40)]
+    with zipfile.ZipFile(folder / "fra-eng.zip", "w") as out:
+        out.writestr("fra-eng/fra.txt", "\n".join(lines) + "\n")
+    digest = "sha1:" + hashlib.sha1((folder / "fra-eng.zip").read_bytes()).hexdigest()
+    fetcher = functools.partial(homes.eng_fra, base, digest)
+    monkeypatch.setattr(standard, "FETCHERS", {"eng-fra": fetcher})
+    data = load_data("eng-fra", context="english")
+    assert data.space.shape == (7,)
+    assert data.context_space.shape == (6,)
+    french = "".join(data.space.labels[code] for code in data.test.x[0].tolist())
+    english = "".join(data.context_space.labels[code] for code in data.test.context[0].tolist())
+    assert english == f"Go {french.split()[1]}!"
+
+
+def test_a_table_of_openml_with_other_rows_is_refused(monkeypatch):
+    import pandas as pd
+
+    monkeypatch.setattr(homes, "fetch_openml", lambda data_id: pd.DataFrame({"a": [1.0, 2.0]}))
+    with pytest.raises(PthetaError, match="it has 2 rows, not 3"):
+        homes.openml(42, "tiny", 3)
+
+
+def test_every_standard_set_but_fragments_has_a_home():
+    without = [
+        name
+        for name, set_ in standard.STANDARD.items()
+        if isinstance(set_, standard.Standard) and name not in homes.FETCHERS
+    ]
+    assert without == ["cifar10-subset", "miniboone-head", "eng-fra-subset"]
 
 
 def serve_openml(folder, arff):

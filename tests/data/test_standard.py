@@ -108,11 +108,11 @@ def test_text_is_split_in_order(folder):
 
 
 def test_a_file_with_another_hash_counts_as_absent(folder):
-    save(folder, "images/freyfaces.npz", images=np.zeros((10, 4, 3), dtype=np.uint8))
+    save(folder, "tabular/miniboone_head.npz", data=np.zeros((10, 4)))
     enter(folder)
-    save(folder, "images/freyfaces.npz", images=np.ones((10, 4, 3), dtype=np.uint8))
+    save(folder, "tabular/miniboone_head.npz", data=np.ones((10, 4)))
     with pytest.raises(PthetaError, match="is not the file that the manifest describes"):
-        load_data("freyfaces")
+        load_data("miniboone-head")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_without_the_folder_the_sentence_says_what_to_do(monkeypatch, given, mes
     if given:
         monkeypatch.setenv("PTHETA_DATA", given)
     with pytest.raises(PthetaError, match=message):
-        load_data("omniglot")
+        load_data("miniboone-head")
 
 
 @with_benchmarks

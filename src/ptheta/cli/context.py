@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ptheta.fitting import Run
+    from ptheta.spaces import Categorical
 
 
 def context_of(run: Run, count: int, given: str | None) -> Tensor | None:
@@ -29,6 +30,8 @@ def context_of(run: Run, count: int, given: str | None) -> Tensor | None:
         raise PthetaError(
             "a run conditioned on numbers is sampled from Python: model.sample(n, context)."
         )
+    if space.shape:
+        return _sentences(given, space, count)
     if given is None:
         # each class in turn, so that a grid shows all of them
         return torch.arange(count) % space.categories
@@ -36,3 +39,20 @@ def context_of(run: Run, count: int, given: str | None) -> Tensor | None:
     if given not in labels:
         raise PthetaError(f"there is no context '{given}'. {nearest(given, labels)}")
     return torch.full((count,), labels.index(given))
+
+
+def _sentences(given: str | None, space: Categorical, count: int) -> Tensor:
+    from ptheta.data.sentences import END, encode_sentences
+
+    if END not in space.labels:
+        raise PthetaError(
+            "a run conditioned on sequences is sampled from Python: model.sample(n, context)."
+        )
+    if given is None:
+        raise PthetaError(
+            "the run is conditioned on a sentence: say which with --context 'a sentence'."
+        )
+    codes = encode_sentences([given], space, "--context").long()
+    if not space.contains(codes).all():
+        raise PthetaError(f"--context {given!r} has a character that the run was not fitted to.")
+    return codes.expand(count, -1)

@@ -113,10 +113,8 @@ def _save_example(run: Run, loaded: Data, seed: int) -> None:
 
 
 def _context_for_example(run: Run, loaded: Data) -> Tensor | None:
-    from ptheta.spaces import Real
-
     given = loaded.train.context
-    if isinstance(run.context_space, Real) and given is not None:
+    if run.context_space is not None and run.context_space.shape and given is not None:
         return given[[i % len(given) for i in range(64)]]
     return context_of(run, 64, None)
 

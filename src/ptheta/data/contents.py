@@ -9,12 +9,13 @@ __all__ = [
     "Fractions",
     "Frame",
     "Parts",
+    "Sentences",
     "Text",
     "few",
     "quoted",
 ]
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ DEFAULT_SPLITS: Fractions = (0.7, 0.1, 0.2)
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What all readers hand over. Final classes: Frame, Arrays, Text.
+    """What all readers hand over. Final classes: Frame, Arrays, Text, Sentences.
 
     Arguments:
         where: What messages call it: the file, or a few words.
@@ -87,6 +88,19 @@ class Text(Contents):
     """
 
     text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentences(Contents):
+    """Short texts of different lengths.
+
+    Arguments:
+        sentences: The texts.
+        given: What each can be conditioned on, by name: the same sentence in another language.
+    """
+
+    sentences: Sequence[str]
+    given: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
 
 def few(items: Iterable[object], limit: int = 5) -> str:

@@ -1,12 +1,11 @@
-"""Fetching: standard sets that are not at hand, and data sets of the Hugging Face hub."""
+"""Fetching: files of a public place, tables of OpenML, data sets of the Hugging Face hub."""
 
 from __future__ import annotations
 
-__all__ = ["FETCHERS", "fetch_files", "fetch_openml_frame", "from_hub"]
+__all__ = ["fetch_files", "fetch_openml", "from_hub"]
 
 import warnings
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -19,21 +18,10 @@ from ptheta.data.contents import Arrays, Contents, Frame, Text, quoted
 from ptheta.data.streaming import cache_folder
 from ptheta.data.tables import tidy
 from ptheta.errors import PthetaError
-from ptheta.spaces import Binary
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BINARIZED_MNIST = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist"
-SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare"
-DEBD = "https://raw.githubusercontent.com/arranger1044/DEBD/master/datasets"
-
-_BINARIZED_MNIST_SHA256 = {
-    "train": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
-    "valid": "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
-    "test": "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
-}
-_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 _PARTS = {
     "train": "train",
     "validation": "validation",
@@ -48,7 +36,8 @@ def fetch_files(base: str, files: Mapping[str, str | None]) -> dict[str, Path]:
 
     Arguments:
         base: The address of their folder.
-        files: The SHA-256 of each file by name, or None where it is not known.
+        files: The hash of each file by name: its SHA-256, or another with the algorithm in front,
+            such as ``md5:...``; None where it is not known.
 
     Returns:
         Where each file lies.
@@ -74,7 +63,7 @@ def _fetch(url: str, digest: str | None) -> Path:
     try:
         found = pooch.retrieve(
             url,
-            None if digest is None else f"sha256:{digest}",
+            digest,
             path=cache_folder() / "fetched",
             downloader=downloader,
         )
@@ -109,7 +98,7 @@ class _Progress:
         self.bar.stop()
 
 
-def fetch_openml_frame(data_id: int) -> pd.DataFrame:
+def fetch_openml(data_id: int) -> pd.DataFrame:
     """A table of OpenML, through scikit-learn.
 
     Arguments:
@@ -118,12 +107,12 @@ def fetch_openml_frame(data_id: int) -> pd.DataFrame:
     Raises:
         PthetaError: OpenML cannot be reached.
     """
-    from sklearn.datasets import fetch_openml
+    from sklearn import datasets
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a second try; the error says the rest
-            found: Any = fetch_openml(
+            found: Any = datasets.fetch_openml(
                 data_id=data_id,
                 as_frame=True,
                 parser="pandas",
@@ -228,103 +217,9 @@ def _stack(splits: Mapping[str, Any], name: str, where: str) -> NDArray[np.uint8
     return x[:, None] if x.ndim == 3 else np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
 
-def binarized_mnist(
-    base: str = BINARIZED_MNIST, digests: Mapping[str, str] = _BINARIZED_MNIST_SHA256
-) -> Contents:
-    """The fixed binarised MNIST, from its public home.
-
-    References:
-        On the quantitative analysis of deep belief networks (Salakhutdinov & Murray, 2008)
-
-    Arguments:
-        base: The address of the folder.
-        digests: The SHA-256 of the files of train, valid and test.
-    """
-    names = {part: f"binarized_mnist_{part}.amat" for part in digests}
-    files = fetch_files(base, {names[part]: digest for part, digest in digests.items()})
-    return binary_rows({part: files[name] for part, name in names.items()}, (1, 28, 28))
-
-
-def debd(file: str, base: str = DEBD) -> Contents:
-    """One of the binary density sets, from the collection's public home.
-
-    Arguments:
-        file: Its name there.
-        base: The address of the collection.
-    """
-    names = {f"{file}.{part}.data": None for part in ("train", "valid", "test")}
-    files = fetch_files(f"{base}/{file}", names)
-    return binary_rows({name.split(".")[1]: path for name, path in files.items()})
-
-
-def binary_rows(files: Mapping[str, Path], shape: tuple[int, ...] | None = None) -> Arrays:
-    """Splits that are written as text, a row a line, of digits 0 and 1 with a sign between them.
-
-    Arguments:
-        files: The files of train, valid and test.
-        shape: The shape of one example; None is a vector.
-    """
-    rows = {part: _bits(path) for part, path in files.items()}
-    starts = np.cumsum([0, *map(len, rows.values())])
-    x = np.concatenate(list(rows.values()))
-    shape = shape or x.shape[1:]
-    return Arrays(
-        where=next(iter(files.values())).name,
-        x=x.reshape(-1, *shape),
-        space=Binary(shape, "image" if len(shape) == 3 else "vector"),
-        parts={_PARTS[part]: np.arange(starts[i], starts[i + 1]) for i, part in enumerate(rows)},
-    )
-
-
-def _bits(path: Path) -> NDArray[np.uint8]:
-    lines = path.read_bytes().split()
-    joined = b"".join(lines).replace(b",", b"")
-    rows = path.read_bytes().rstrip().count(b"\n") + 1
-    return (np.frombuffer(joined, dtype=np.uint8) - ord("0")).reshape(rows, -1)
-
-
-def shakespeare(base: str = SHAKESPEARE, digest: str = _SHAKESPEARE_SHA256) -> Contents:
-    """The plays of Shakespeare in one text, from their public home.
-
-    Arguments:
-        base: The address of the folder.
-        digest: The SHA-256 of the file.
-    """
-    path = fetch_files(base, {"input.txt": digest})["input.txt"]
-    return Text(where="", text=path.read_text(encoding="utf-8"), splits=(0.8, 0.1, 0.1))
-
-
-def _openml(data_id: int, name: str) -> Contents:
-    note = "From OpenML: the split is by seed, not the official one."
-    return Frame(where=name, frame=tidy(fetch_openml_frame(data_id), name), notes=(note,))
-
-
 def _reason(error: BaseException) -> str:
-    return (str(error).strip().split("\n")[0] or type(error).__name__)[:200]
-
-
-_OPENML = {
-    "adult": 1590,
-    "concrete": 44959,
-    "energy": 44960,
-    "kin8nm": 44980,
-    "naval": 44969,
-    "protein": 44963,
-    "wine-red": 44972,
-}
-_DEBD = {
-    name: name
-    for name in (
-        *("nltcs", "plants", "baudio", "jester", "bnetflix", "msnbc", "accidents", "pumsb_star"),
-        *("dna", "bbc", "mushrooms", "connect4", "nips"),
-    )
-} | {"adult-binary": "adult"}
-
-FETCHERS: Mapping[str, Callable[[], Contents]] = {
-    "mnist": partial(from_hub, "ylecun/mnist"),
-    "cifar10": partial(from_hub, "uoft-cs/cifar10"),
-    "binarized-mnist": binarized_mnist,
-    "shakespeare": shakespeare,
-    **{name: partial(_openml, number, name) for name, number in _OPENML.items()},
-    **{name: partial(debd, file) for name, file in _DEBD.items()},
-}
+    # clients wrap what went wrong several times
+    while error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]
+    text = str(getattr(error, "reason", error)).split("): ", 1)[-1]
+    return (text.strip().split("\n")[0] or type(error).__name__)[:200]

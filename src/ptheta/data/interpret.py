@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ptheta.data.arrays import interpret_array
-from ptheta.data.contents import Arrays, Contents, Frame, Text, quoted
+from ptheta.data.contents import Arrays, Contents, Frame, Sentences, Text, quoted
 from ptheta.data.dataset import MappedRows
 from ptheta.data.schema import Summary, context_space_of, decide, encode, encode_context, space_of
+from ptheta.data.sentences import interpret_sentences
 from ptheta.data.splits import Examples, refuse_few
 from ptheta.data.streaming import file_key, mapped_array
 from ptheta.data.tables import read_chunks
@@ -53,6 +54,9 @@ def interpret(
         case Text():
             _refuse_columns(contents, kinds, drop)
             return interpret_text(contents)
+        case Sentences():
+            _refuse_columns(contents, kinds, drop)
+            return interpret_sentences(contents)
         case Arrays():
             _refuse_columns(contents, kinds, drop)
             return _with_contexts(interpret_array(contents), contents)

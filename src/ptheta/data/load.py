@@ -13,12 +13,13 @@ import numpy as np
 from torch import Tensor
 
 from ptheta.data.arrays import ARRAY_ENDINGS, conform_array, from_mapping, from_values, read_array
-from ptheta.data.contents import Arrays, Contents, Fractions, Frame, Text, quoted
+from ptheta.data.contents import Arrays, Contents, Fractions, Frame, Sentences, Text, quoted
 from ptheta.data.dataset import Data, Split, Truth
 from ptheta.data.fetch import from_hub
 from ptheta.data.images import read_images
 from ptheta.data.interpret import interpret, stream_table
 from ptheta.data.schema import encode, encode_context
+from ptheta.data.sentences import END, conform_sentences
 from ptheta.data.splits import assemble
 from ptheta.data.standard import STANDARD, read_standard
 from ptheta.data.streaming import fits_in_memory
@@ -273,8 +274,12 @@ def _conform(contents: Contents, space: Space, columns: tuple[str, ...]) -> Tens
             codes = encode(frame, wanted, where)
             fits = isinstance(space, Discrete | Categorical) and bool(space.contains(codes).all())
             return codes if isinstance(space, Discrete) and not fits else codes.to(space.dtype)
+        case Text(text=text, where=where) if isinstance(space, Categorical) and END in space.labels:
+            return conform_sentences(text.splitlines(), space, where)
         case Text():
             return conform_text(contents, space)
+        case Sentences(sentences=sentences, where=where):
+            return conform_sentences(sentences, space, where)
         case Arrays():
             return conform_array(contents, space)
         case _:
@@ -305,6 +310,8 @@ def _context_of(contents: Contents, space: Categorical | Real, name: str) -> Ten
     import pandas as pd
 
     match contents:
+        case Sentences(given=given, where=where) if name in given:
+            return _context_sentences(given[name], space, f"'{name}' of {where}")
         case Frame(frame=frame):
             available: Mapping[str, Any] = {str(column): frame[column] for column in frame}
         case Arrays(labels=labels):
@@ -317,3 +324,15 @@ def _context_of(contents: Contents, space: Categorical | Real, name: str) -> Ten
             f"{f'; it has {quoted(available)}' if available else ''}. Give it as a column."
         )
     return encode_context(available[name], space, name, contents.where)
+
+
+def _context_sentences(given: Sequence[str], space: Categorical | Real, where: str) -> Tensor:
+    codes = conform_sentences(given, space, where)
+    unknown = ~space.contains(codes)
+    if unknown.any():
+        row = int(unknown.nonzero()[0])
+        raise PthetaError(
+            f"sentence {row + 1} of {where} has a character that the model does not know: "
+            f"{given[row]!r}."
+        )
+    return codes.long()

@@ -6,7 +6,7 @@ says counts as absent.
 
 from __future__ import annotations
 
-__all__ = ["STANDARD", "Standard", "read_standard"]
+__all__ = ["STANDARD", "Standard", "Whole", "read_standard"]
 
 import gzip
 import hashlib
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptheta.data.contents import Arrays, Contents, Frame, Text
-from ptheta.data.fetch import FETCHERS
+from ptheta.data.contents import Arrays, Contents, Frame, Sentences, Text
+from ptheta.data.homes import FETCHERS
 from ptheta.data.tables import read_table
 from ptheta.errors import PthetaError
 from ptheta.spaces import Binary, Discrete
@@ -44,6 +44,19 @@ class Standard:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A standard set of which the folder holds a subset only.
+
+    Arguments:
+        title: What it is, in a line.
+        subset: The name of the subset, which stands in where the whole cannot be fetched.
+    """
+
+    title: str
+    subset: str
+
+
 def read_standard(name: str) -> Contents:
     """A standard set.
 
@@ -53,30 +66,33 @@ def read_standard(name: str) -> Contents:
     Raises:
         PthetaError: It is not in the folder, and cannot be fetched.
     """
-    if name == "cifar10":
-        return _cifar10()
-    return _from_folder_or_home(name)
+    match STANDARD[name]:
+        case Whole(subset=subset):
+            return _whole_or_subset(name, subset)
+        case set_:
+            return _from_folder_or_home(name, set_)
 
 
-def _cifar10() -> Contents:
+def _whole_or_subset(name: str, subset: str) -> Contents:
     """The whole set where it can be fetched; the subset, by its own name, where only that is."""
+    part = STANDARD[subset]
+    assert isinstance(part, Standard)
     try:
-        return replace(FETCHERS["cifar10"](), where="cifar10")
+        return replace(FETCHERS[name](), where=name)
     except PthetaError as error:
         folder, _ = _folder()
-        if folder is None or _amiss(folder, STANDARD["cifar10-subset"].files[0]):
+        if folder is None or _missing(folder, part):
             raise PthetaError(
-                f"'cifar10' is not at hand, and {str(error).rstrip('.')}. Connect to the network, "
-                "or set PTHETA_DATA to a folder of benchmark data that holds 'cifar10-subset'."
+                f"'{name}' is not at hand, and {str(error).rstrip('.')}. Connect to the network, "
+                f"or set PTHETA_DATA to a folder of benchmark data that holds '{subset}'."
             ) from None
-        return _from_folder_or_home("cifar10-subset")
+        return _from_folder_or_home(subset, part)
 
 
-def _from_folder_or_home(name: str) -> Contents:
-    set_ = STANDARD[name]
+def _from_folder_or_home(name: str, set_: Standard) -> Contents:
     folder, amiss = _folder()
     if folder is not None:
-        amiss = next((why for file in set_.files if (why := _amiss(folder, file))), "")
+        amiss = _missing(folder, set_)
         if not amiss:
             found = set_.read([folder / file for file in set_.files])
             notes = (*found.notes, set_.note) if set_.note else found.notes
@@ -103,6 +119,10 @@ def _folder() -> tuple[Path | None, str]:
     if not (Path(given) / "manifest.json").is_file():
         return None, f"PTHETA_DATA, {given}, holds no manifest.json"
     return Path(given), ""
+
+
+def _missing(folder: Path, set_: Standard) -> str:
+    return next((why for file in set_.files if (why := _amiss(folder, file))), "")
 
 
 def _amiss(folder: Path, file: str) -> str:
@@ -250,6 +270,18 @@ def _shakespeare(paths: Sequence[Path]) -> Contents:
     return Text(where="", text=text, splits=(0.8, 0.1, 0.1))
 
 
+def _eng_fra(paths: Sequence[Path]) -> Contents:
+    lines = gzip.decompress(paths[0].read_bytes()).decode("utf-8").splitlines()
+    parts, english, french = zip(*(line.split("\t") for line in lines), strict=True)
+    names = {"train": "train", "validation": "valid", "test": "test"}
+    return Sentences(
+        where="",
+        sentences=french,
+        given={"english": english},
+        parts={ours: np.flatnonzero(np.array(parts) == theirs) for ours, theirs in names.items()},
+    )
+
+
 _MNIST = tuple(
     f"images/mnist/{part}-{what}-ubyte.gz"
     for part in ("train", "t10k")
@@ -266,7 +298,7 @@ def _table(title: str, file: str, read: Callable[..., Contents], note: str = "")
     return Standard(f"UCI table: {title}", (f"tabular/uci/{file}.npz",), read, note)
 
 
-STANDARD: Mapping[str, Standard] = {
+STANDARD: Mapping[str, Standard | Whole] = {
     "mnist": Standard("handwritten digits, 28 x 28 grey", _MNIST, _mnist),
     "binarized-mnist": Standard(
         "handwritten digits, 28 x 28, binarised once and for all",
@@ -287,7 +319,7 @@ STANDARD: Mapping[str, Standard] = {
         "Frames of one video: neighbours fall on both sides of the split, so held-out figures "
         "flatter.",
     ),
-    "cifar10": Standard("small colour photographs of 10 classes, 32 x 32", (), _cifar_subset),
+    "cifar10": Whole("small colour photographs of 10 classes, 32 x 32", "cifar10-subset"),
     "cifar10-subset": Standard(
         "5,000 images of CIFAR-10", ("images/cifar10_subset.npz",), _cifar_subset, _SUBSET
     ),
@@ -386,5 +418,13 @@ STANDARD: Mapping[str, Standard] = {
         ("text/tinyshakespeare.txt.gz",),
         _shakespeare,
         "The last tenth of the text, usually called validation, is the test split.",
+    ),
+    "eng-fra": Whole("English sentences and their French translations", "eng-fra-subset"),
+    "eng-fra-subset": Standard(
+        "40,000 short English sentences and their French translations",
+        ("text/eng_fra_subset.tsv.gz",),
+        _eng_fra,
+        "A subset of the pairs of Tatoeba: short sentences, each once; not comparable with "
+        "published figures. Its French sentences are the examples, 'english' is the context.",
     ),
 }

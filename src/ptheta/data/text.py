@@ -1,6 +1,6 @@
 """Texts as windows of characters."""
 
-__all__ = ["WINDOW", "conform_text", "interpret_text", "read_text"]
+__all__ = ["WINDOW", "code_points", "conform_text", "interpret_text", "read_text"]
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def interpret_text(contents: Text, window: int = WINDOW) -> Examples:
     Raises:
         PthetaError: The text is shorter than three windows, or of one character only.
     """
-    codes = _code_points(contents.text)
+    codes = code_points(contents.text)
     alphabet = np.unique(codes)
     if len(codes) < 3 * window or len(alphabet) < 2:
         raise PthetaError(
@@ -89,7 +89,7 @@ def conform_text(contents: Text, space: Space) -> Tensor:
     if not isinstance(space, Categorical) or space.layout != "sequence" or not space.labels:
         raise PthetaError(f"{contents.where} is text, but {space.describe()} is expected.")
     alphabet = np.array([ord(label) for label in space.labels])
-    codes = _code_points(contents.text)
+    codes = code_points(contents.text)
     found = np.searchsorted(alphabet, codes).clip(max=len(alphabet) - 1)
     known = np.where(alphabet[found] == codes, found, space.categories)
     if len(codes) < space.shape[0]:
@@ -100,7 +100,8 @@ def conform_text(contents: Text, space: Space) -> Tensor:
     return _windows(known, space.shape[0])
 
 
-def _code_points(text: str) -> NDArray[np.int64]:
+def code_points(text: str) -> NDArray[np.int64]:
+    """The code point of each character."""
     return np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.int64)
 
 

@@ -2,6 +2,7 @@
 
 __all__ = ["Quality", "quality"]
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,11 +14,13 @@ from ptheta.evaluation.estimate import Estimate, share_of
 from ptheta.evaluation.features import MetricFeatures
 from ptheta.evaluation.modes import Modes, modes_covered
 from ptheta.evaluation.prdc import overlap
+from ptheta.random import seeded
 from ptheta.ratios.classifier import classifier_test
 from ptheta.ratios.mmd import mmd_test
 from ptheta.spaces import Categorical, Real, Space
 
 _LEAST = 20
+_WIDE, _NARROW = 1024, 512  # beyond so many features trees take minutes
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def quality(
             f"sample quality needs at least {_LEAST} held-out rows and as many samples; there "
             f"are {len(real)} and {len(samples)}. Hold out a larger share of the data."
         )
-    x, y = _features(samples, real, space, contexts, context_space)
+    x, y = _features(samples, real, space, contexts, context_space, seed)
     if not x.isfinite().all():
         broken = (~x.isfinite().all(dim=1)).double().mean().item()
         raise PthetaError(
@@ -120,14 +123,24 @@ def _features(
     space: Space,
     contexts: tuple[Tensor, Tensor] | None,
     context_space: Categorical | Real | None,
+    seed: int,
 ) -> tuple[Tensor, Tensor]:
     features = MetricFeatures(space, real)
     x, y = features(samples), features(real)
-    if contexts is None or context_space is None:
-        return x, y
-    given, found = contexts
-    conditions = MetricFeatures(context_space, found)
-    return torch.cat([x, conditions(given)], dim=1), torch.cat([y, conditions(found)], dim=1)
+    if contexts is not None and context_space is not None:
+        given, found = contexts
+        conditions = MetricFeatures(context_space, found)
+        x = torch.cat([x, conditions(given)], dim=1)
+        y = torch.cat([y, conditions(found)], dim=1)
+    return (x, y) if x.shape[1] <= _WIDE else _narrowed(x, y, seed)
+
+
+def _narrowed(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """A random projection, which keeps distances within a few per cent (Johnson-Lindenstrauss)."""
+    with seeded(seed):
+        directions = torch.randn(x.shape[1], _NARROW) / math.sqrt(_NARROW)
+    directions = directions.to(x.device)
+    return x @ directions, y @ directions
 
 
 def _capacity(accuracy: float) -> float:

@@ -9,7 +9,7 @@ from ptheta.spaces import Categorical, Real
 
 
 class ContextFeatures(nn.Module):
-    """One-hot codes of a category, or a standardised vector; nothing where there is no context.
+    """One-hot codes of categories, or a standardised vector; nothing where there is no context.
 
     Arguments:
         space: The space of the context, or None.
@@ -34,7 +34,7 @@ class ContextFeatures(nn.Module):
             case None:
                 self.features = 0
             case Categorical():
-                self.features = space.categories
+                self.features = space.features * space.categories
             case Real():
                 self.features = space.features
 
@@ -79,7 +79,8 @@ class ContextFeatures(nn.Module):
             )
         if isinstance(self.space, Real):
             return ((context.reshape(rows, -1) - self.mean) / self.scale).float()
-        return nn.functional.one_hot(context.long(), self.space.categories).float()
+        codes = nn.functional.one_hot(context.long(), self.space.categories)
+        return codes.reshape(rows, self.features).float()
 
     def join(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Appends the features of the context to x, with shape (batch, any)."""

@@ -117,7 +117,7 @@ def _any_contexts(space: Categorical | Real | None, n: int) -> Tensor:
         case None:
             return torch.zeros(0)
         case Categorical():
-            return torch.randint(space.categories, (n,))
+            return torch.randint(space.categories, (n, *space.shape))
         case Real():
             return torch.randn(n, *space.shape)
 

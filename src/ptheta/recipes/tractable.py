@@ -34,8 +34,10 @@ def independent(
         context_space: The categories that have marginals of their own.
         bins: The number of bins at most of the histogram of a real value, a power of two.
     """
-    if isinstance(context_space, Real):
-        raise PthetaError("counting can be conditioned on a category, not on numbers.")
+    if isinstance(context_space, Real) or (context_space is not None and context_space.shape):
+        raise PthetaError(
+            "counting can be conditioned on one category, not on numbers or sequences."
+        )
     if bins & (bins - 1):
         raise PthetaError(f"bins must be a power of two, such as 64 or 256, got {bins}.")
     model = Independent(on_reals(space), context_space, bins=bins)

@@ -1,0 +1,112 @@
+"""Sentences of different lengths, as sequences of one length.
+
+What follows the end of a sentence is filled with a category of its own, labelled with the empty
+string, so that p(x) is that of the sentence and its end.
+"""
+
+__all__ = ["END", "conform_sentences", "encode_sentences", "interpret_sentences"]
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptheta.data.contents import Sentences
+from ptheta.data.splits import Examples, refuse_few
+from ptheta.data.text import code_points
+from ptheta.errors import PthetaError
+from ptheta.spaces import Categorical, Space
+
+END = ""
+_FILL = "\0"
+
+
+def interpret_sentences(contents: Sentences) -> Examples:
+    """Sentences filled up to the length of the longest; the characters are the categories.
+
+    Arguments:
+        contents: The sentences.
+
+    Raises:
+        PthetaError: There are too few, or none has a character.
+    """
+    where = contents.where
+    refuse_few(len(contents.sentences), where)
+    space = _space_of(contents.sentences, where)
+    contexts: dict[str, tuple[Tensor, Categorical]] = {}
+    for name, given in contents.given.items():
+        known = _space_of(given, f"'{name}' of {where}")
+        contexts[name] = (encode_sentences(given, known, where).long(), known)
+    longest = space.shape[0]
+    return Examples(
+        where=where,
+        space=space,
+        x=encode_sentences(contents.sentences, space, where).to(space.dtype),
+        contexts=contexts,
+        notes=(
+            *contents.notes,
+            f"Sentences of up to {longest} characters; shorter ones are filled up after their end.",
+        ),
+        parts=contents.parts,
+        splits=contents.splits,
+    )
+
+
+def conform_sentences(sentences: Sequence[str], space: Space, where: str) -> Tensor:
+    """Sentences in a space that is known.
+
+    Arguments:
+        sentences: The sentences.
+        space: The space.
+        where: What messages call them.
+
+    Returns:
+        Codes with shape (sentences, length); a character that is not known has the code
+        ``categories``.
+
+    Raises:
+        PthetaError: The space is not one of sentences, or a sentence is too long.
+    """
+    if not isinstance(space, Categorical) or END not in space.labels:
+        raise PthetaError(f"{where} holds sentences, but {space.describe()} is expected.")
+    return encode_sentences(sentences, space, where)
+
+
+def encode_sentences(sentences: Sequence[str], space: Categorical, where: str) -> Tensor:
+    """The codes of sentences, filled up after their end.
+
+    Arguments:
+        sentences: The sentences.
+        space: Their space, with the label of the end among its labels.
+        where: What messages call them.
+
+    Returns:
+        Codes with shape (sentences, length); a character that is not known has the code
+        ``categories``.
+
+    Raises:
+        PthetaError: A sentence is too long.
+    """
+    (length,) = space.shape
+    for row, sentence in enumerate(sentences):
+        if len(sentence) > length:
+            raise PthetaError(
+                f"sentence {row + 1} of {where} has {len(sentence)} characters; at most {length} "
+                "are possible. Shorten it."
+            )
+    points = code_points("".join(sentence.ljust(length, _FILL) for sentence in sentences))
+    alphabet = np.array([ord(label or _FILL) for label in space.labels])
+    order = np.argsort(alphabet)
+    found = order[np.searchsorted(alphabet, points, sorter=order).clip(max=len(order) - 1)]
+    codes = np.where(alphabet[found] == points, found, space.categories)
+    return torch.from_numpy(codes.reshape(len(sentences), length))
+
+
+def _space_of(sentences: Sequence[str], where: str) -> Categorical:
+    characters = sorted(set("".join(sentences)) - {_FILL})
+    if not characters:
+        raise PthetaError(f"{where} holds no characters. Give sentences.")
+    labels = (*characters, END)
+    longest = max(map(len, sentences))
+    return Categorical((longest,), len(labels), labels, layout="sequence")
