@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ptheta.data.dataset import Data, Split
+from ptheta.data.dataset import Data
 from ptheta.errors import PthetaError
 from ptheta.heldout import has_likelihood, heldout_figure
 from ptheta.protocols import SupportsInitialize
@@ -26,7 +26,7 @@ from ptheta.recipes.algorithm import Algorithm, Freedom
 from ptheta.recipes.registry import build, find, importable
 from ptheta.recipes.settings import check_settings, settings_of
 from ptheta.spaces import Categorical, Real, Space
-from ptheta.training.batches import Batches
+from ptheta.training.batches import PIECE, Batches
 from ptheta.training.devices import in_process_group, make_fabric, resolve_device
 from ptheta.training.folder import RunFolder, RunRecord
 from ptheta.training.guard import Diverged
@@ -37,8 +37,6 @@ from ptheta.training.validation import Validation
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-_INITIAL_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -258,7 +256,7 @@ def _fit_here(
         algorithm = build(record.recipe, data.space, data.context_space, record.settings)
         batches = Batches(
             data.train,
-            _batch_size(algorithm, data.train),
+            algorithm.batch_size,
             seed=record.seed,
             device=fabric.device,
             rank=fabric.global_rank,
@@ -267,9 +265,9 @@ def _fit_here(
         algorithm.model.to(fabric.device)
         # a run that is resumed may have been cut off before anything was written
         if isinstance(algorithm.model, SupportsInitialize):
-            x = data.train.x[:_INITIAL_ROWS].to(fabric.device)
+            x = data.train.x[:PIECE].to(fabric.device)
             c = data.train.context
-            context = None if c is None else c[:_INITIAL_ROWS].to(fabric.device)
+            context = None if c is None else c[:PIECE].to(fabric.device)
             algorithm.model.initialize(x, context)
         torch.manual_seed(record.seed + fabric.global_rank)
         outcome = train(
@@ -295,7 +293,9 @@ def _plan(
         by_epochs = max(1, round(epochs * batches.steps_per_epoch))
         steps = by_epochs if steps is None else min(steps, by_epochs)
     if steps is None and seconds is None:
-        steps = algorithm.steps
+        # a step of what takes the data whole is a pass over them
+        passes = algorithm.batch_size is None
+        steps = algorithm.steps * (batches.steps_per_epoch if passes else 1)
     return Plan(
         model=algorithm.model,
         learner=algorithm.learner,
@@ -312,15 +312,9 @@ def _plan(
     )
 
 
-def _batch_size(algorithm: Algorithm, train: Split) -> int | None:
-    # what takes the data whole takes as much of a file on disk as may be held in memory
-    whole_on_disk = algorithm.batch_size is None and not isinstance(train.x, Tensor)
-    return _INITIAL_ROWS if whole_on_disk else algorithm.batch_size
-
-
 def _evaluate_every(algorithm: Algorithm, batches: Batches) -> int:
     if algorithm.batch_size is None:
-        return 1
+        return batches.steps_per_epoch
     shortest = 100 if has_likelihood(algorithm.model) else 500
     return min(max(batches.steps_per_epoch, shortest), 1000)
 

@@ -11,14 +11,14 @@ from ptheta.training.counting import CountingLearner
 SPACE = Discrete((2,), 3)
 
 
-def learner(whole):
-    found = CountingLearner(Independent(SPACE), standardising(SPACE), whole=whole)
+def learner():
+    found = CountingLearner(Independent(SPACE), standardising(SPACE))
     found.setup(Fabric(accelerator="cpu", devices=1))
     return found
 
 
 def test_the_loss_is_the_nats_of_the_counted_model():
-    found = learner(whole=True)
+    found = learner()
     x = torch.tensor([[0, 1], [0, 2]])
     loss = found.step(Batch(x))["loss"]
     # 2.5 / 3.5 for the first value, 1.5 / 3.5 for the second
@@ -26,7 +26,7 @@ def test_the_loss_is_the_nats_of_the_counted_model():
 
 
 def test_counting_the_whole_again_changes_nothing():
-    found = learner(whole=True)
+    found = learner()
     assert not found.converged
     found.step(Batch(torch.tensor([[0, 1]])))
     once = found.model.counts.clone()
@@ -35,13 +35,13 @@ def test_counting_the_whole_again_changes_nothing():
     assert found.converged
 
 
-def test_parts_add_up_to_the_whole():
+def test_pieces_of_a_pass_add_up_to_the_whole_across_a_resume():
     x = torch.randint(0, 3, (10, 2))
-    parts, whole = learner(whole=False), learner(whole=True)
-    parts.step(Batch(x[:4]))
-    parts.step(Batch(x[4:]))
+    first, second, whole = learner(), learner(), learner()
+    first.step(Batch(x[:4], last=False))
+    assert not first.converged
+    second.load_state_dict(first.state_dict())
+    second.step(Batch(x[4:]))
     whole.step(Batch(x))
-    assert torch.equal(parts.model.counts, whole.model.counts)
-    assert not parts.converged
-    parts.load_state_dict(whole.state_dict())
-    assert parts.converged
+    assert torch.equal(second.model.counts, whole.model.counts)
+    assert second.converged

@@ -15,10 +15,13 @@ class Batch(NamedTuple):
     Arguments:
         x: The examples, with shape (batch, *shape).
         context: What they are conditioned on, with shape (batch, *context_shape), or None.
+        last: Whether a pass over the data ends here. Data that are taken whole come in pieces
+            where they lie on disk.
     """
 
     x: Tensor
     context: Tensor | None = None
+    last: bool = True
 
 
 def _no_terms() -> dict[str, Tensor]:

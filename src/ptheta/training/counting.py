@@ -31,19 +31,17 @@ class SupportsCount(SupportsLogProb, Protocol):
 
 
 class CountingLearner:
-    """Counts the data, by default whole in one step.
+    """Counts the data in one pass.
 
     Arguments:
         model: What is fitted.
         bridge: The way from data to the reals on which the model stands.
-        whole: Whether a batch is all the data, so that its counts take the place of those
-            before; otherwise they are added, and every example should come once.
     """
 
-    def __init__(self, model: SupportsCount, bridge: ToReals, *, whole: bool = True) -> None:
+    def __init__(self, model: SupportsCount, bridge: ToReals) -> None:
         self.model = model
         self.bridge = bridge
-        self.whole = whole
+        self.pending: Tensor | None = None  # of the pieces of an unfinished pass
         self.converged = False
 
     def setup(self, fabric: Fabric) -> None:
@@ -55,12 +53,16 @@ class CountingLearner:
         counts = self.model.count(u, batch.context)
         counts = self.fabric.all_reduce(counts, reduce_op="sum")
         assert isinstance(counts, Tensor)
-        self.model.counts.copy_(counts if self.whole else self.model.counts + counts)
-        self.converged = self.whole
+        counts = counts if self.pending is None else self.pending + counts
+        self.model.counts.copy_(counts)
+        self.pending = None if batch.last else counts
+        self.converged = batch.last
         return {"loss": -(self.model.log_prob(u, batch.context) + log_det).mean()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"converged": self.converged}
+        pending = [] if self.pending is None else [self.pending]
+        return {"converged": self.converged, "pending": pending}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.converged = bool(state["converged"])
+        self.pending = next(iter(state["pending"]), None)

@@ -32,7 +32,7 @@ class SupportsEM(Protocol):
 
 
 class EMLearner:
-    """Expectation-maximisation: a step is one pass over the batch, which is the whole data.
+    """Expectation-maximisation: an iteration is one pass over the data.
 
     The first iterations are done in float32; when the gain falls under the tolerance they go on
     in float64, until it does so again.
@@ -57,6 +57,7 @@ class EMLearner:
         self.tolerance = tolerance
         self.patience = patience
         self.bridge = bridge
+        self.pending: list[torch.Tensor] = []  # statistics of an unfinished pass
         self.careful = False
         self.converged = False
         self.best = -math.inf
@@ -71,13 +72,20 @@ class EMLearner:
         if self.bridge is not None:
             x, log_det = self.bridge.to_reals(batch.x)
         statistics = self.model.expectation(x, careful=self.careful)
+        mean = statistics.log_likelihood / statistics.rows
+        if self.pending:
+            statistics = type(statistics)(*map(torch.add, statistics, self.pending))
+        self.pending = [] if batch.last else list(statistics)
+        if batch.last:
+            self._maximise(statistics)
+        return {"loss": -(mean + log_det.mean()).float()}
+
+    def _maximise(self, statistics: Any) -> None:
         if self.fabric.world_size > 1:
             shared = (self.fabric.all_reduce(part, reduce_op="sum") for part in statistics)
             statistics = type(statistics)(*shared)
         self.model.maximization(statistics)
-        mean = statistics.log_likelihood / statistics.rows
-        self._judge(mean.item())
-        return {"loss": -(mean + log_det.mean()).float()}
+        self._judge((statistics.log_likelihood / statistics.rows).item())
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -85,11 +93,13 @@ class EMLearner:
             "converged": self.converged,
             "best": self.best,
             "misses": self.misses,
+            "pending": self.pending,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.careful, self.converged = bool(state["careful"]), bool(state["converged"])
         self.best, self.misses = float(state["best"]), int(state["misses"])
+        self.pending = list(state["pending"])
 
     def _judge(self, mean: float) -> None:
         if mean - self.best >= self.tolerance:
