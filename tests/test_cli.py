@@ -181,3 +181,15 @@ def test_a_row_that_cannot_be_scored_has_no_figure(ptheta):
     assert "missing" in err
     scores = pd.read_csv("scores.csv", skip_blank_lines=False)["log_prob"]
     assert scores.isna().tolist() == [False, True]
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(ptheta):
+    folder = Path("[/old] data")
+    folder.mkdir(parents=True)
+    rows = "".join(f"{i / 7},{i % 3}\n" for i in range(9))
+    (folder / "rows.csv").write_text(f"size [/b],[red]\n{rows}")
+    code, out, _ = ptheta("data", folder / "rows.csv")
+    assert code == 0
+    assert "[/old] data/rows.csv" in out
+    assert "size [/b]" in out
+    assert "[red]" in out

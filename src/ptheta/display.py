@@ -13,6 +13,7 @@ __all__ = [
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from ptheta.evaluation.bench import Event
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
 
 def console(*, stderr: bool = False) -> Console:
     """Where text goes; plain, and wide enough for a table, where it is not a terminal."""
-    out = Console(stderr=stderr, highlight=False, soft_wrap=True)
-    return out if out.is_terminal else Console(stderr=stderr, highlight=False, width=200)
+    # names of files and columns may look like markup
+    plain = partial(Console, stderr=stderr, highlight=False, markup=False, emoji=False)
+    out = plain(soft_wrap=True)
+    return out if out.is_terminal else plain(width=200)
 
 
 class FitProgress:
@@ -135,7 +139,7 @@ def recipes_table(descriptions: Sequence[Description]) -> Table:
 
 def describe_recipe(description: Description, out: Console) -> None:
     """Shows one recipe: what it is, what it can do, what can be set."""
-    out.print(f"[bold]{description.name}[/bold]  {description.title}")
+    out.print(Text.assemble((description.name, "bold"), f"  {description.title}"))
     out.print(f"\nfamily        {description.family}")
     out.print(f"can           {', '.join(description.capabilities)}")
     out.print(f"conditional   {'yes (context)' if description.conditional else 'no'}")
@@ -166,7 +170,7 @@ def show_data(described: Mapping[str, Any], out: Console) -> None:
     columns: list[Mapping[str, Any]] = described.get("columns") or []
     if columns:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("column", "kind", "values", "missing"):
+        for heading in ("column", "kind", "training values", "missing"):
             table.add_column(heading, overflow="fold")
         for column in columns:
             missing = column.get("missing")
@@ -176,7 +180,7 @@ def show_data(described: Mapping[str, Any], out: Console) -> None:
         out.print()
         out.print(table)
     for note in described.get("notes") or []:
-        out.print(f"[yellow]note[/yellow] {note}")
+        out.print(Text.assemble(("note", "yellow"), f" {note}"))
 
 
 def _values(column: Mapping[str, Any]) -> str:
@@ -189,11 +193,11 @@ def _values(column: Mapping[str, Any]) -> str:
 
 def _bar(out: Console, *, shown: bool) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[figures]}", markup=False),
         console=out,
         disable=not shown,
     )

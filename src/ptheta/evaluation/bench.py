@@ -16,7 +16,7 @@ from ptheta.data.dataset import Data
 from ptheta.errors import PthetaError
 from ptheta.evaluation.evaluate import evaluate, sampled
 from ptheta.evaluation.features import MetricFeatures
-from ptheta.evaluation.likelihood import held_out
+from ptheta.evaluation.likelihood import Likelihood, held_out
 from ptheta.evaluation.prdc import overlap
 from ptheta.evaluation.quality import Quality
 from ptheta.evaluation.rating import Attempt, Rating, Status, rate
@@ -227,26 +227,28 @@ class Bench:
         )
         if self.drawn is None:
             self.drawn = drawn.samples
-        likelihood = evaluation.likelihood
-        if likelihood is not None and likelihood.nats is not None:
-            figure = -likelihood.nats.value / self.data.space.features
-        else:
+        figure = self._by_likelihood(evaluation.likelihood)
+        if figure is None:
             figure = evaluation.quality.coverage.value
         return dataclasses.replace(attempt, figure=figure, evaluation=evaluation)
 
     def _figure(self, run: Run) -> float:
         """What stability is judged by, measured as in `evaluate`."""
         if density_kind(run.model) not in ("none", "unnormalised"):
-            likelihood = held_out(run, self.data.test, rows=_ROWS, seed=self.seed)
-            assert likelihood is not None
-            assert likelihood.nats is not None
-            return -likelihood.nats.value / self.data.space.features
+            figure = self._by_likelihood(held_out(run, self.data.test, rows=_ROWS, seed=self.seed))
+            assert figure is not None
+            return figure
         real = head(self.data.test, self.samples, self.seed)
         features = MetricFeatures(self.data.space, real.x[:])
         samples = features(sampled(run, real, self.seed).samples)
         if not samples.isfinite().all():
             raise PthetaError("the samples hold values that are not finite: the model diverged.")
         return overlap(samples, features(real.x[:]), seed=self.seed).coverage.value
+
+    def _by_likelihood(self, likelihood: Likelihood | None) -> float | None:
+        if likelihood is None or likelihood.nats is None:
+            return None
+        return -likelihood.nats.value / self.data.space.features
 
     def _tell(
         self,

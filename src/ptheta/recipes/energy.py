@@ -2,7 +2,7 @@
 
 __all__ = ["ebm"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from annotated_types import Ge
@@ -81,8 +81,8 @@ def ebm(
     energy = Energy(MLP(inputs, 1, [width] * layers), context_space)
     smoothing = noise or _NOISE[objective][bridge.stochastic]
     kernel = MALA(0.05, target=0.574)
-    makers: dict[str, Callable[[], PersistentContrastiveDivergence | DenoisingScoreMatching]] = {
-        "pcd": lambda: PersistentContrastiveDivergence(
+    if objective == "pcd":
+        loss = PersistentContrastiveDivergence(
             kernel,
             shape,
             context_space,
@@ -91,16 +91,14 @@ def ebm(
             refresh=refresh,
             noise=smoothing,
             penalty=penalty,
-        ),
-        "dsm": lambda: DenoisingScoreMatching(smoothing),
-    }
+        )
+    else:
+        loss = DenoisingScoreMatching(smoothing)
     return Algorithm(
         model=bridged(
             WithMCMC(energy, kernel, shape, steps=sample_steps, jump=smoothing), bridge, space
         ),
-        learner=GradientLearner(
-            energy, makers[objective](), learning_rate=learning_rate, clip=1.0, bridge=bridge
-        ),
+        learner=GradientLearner(energy, loss, learning_rate=learning_rate, clip=1.0, bridge=bridge),
         batch_size=batch_size,
         steps=4000,
         ema=0.998,
