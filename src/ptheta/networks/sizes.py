@@ -27,9 +27,7 @@ def default_dropout(features: int) -> float:
         features: The number of values in one example.
 
     Example:
-        >>> default_dropout(2), default_dropout(12), default_dropout(64)
-        (0.0, 0.2, 0.4)
+        >>> default_dropout(2), default_dropout(64)
+        (0.0, 0.2)
     """
-    if features <= 4:
-        return 0.0
-    return 0.2 if features <= 16 else 0.4
+    return 0.0 if features <= 4 else 0.2

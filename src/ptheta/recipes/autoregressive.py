@@ -53,7 +53,7 @@ def made(
         direct: Whether values before are joined to each conditional directly as well; none
             joins them in examples of up to 1000 values, beyond which that takes most weights.
         dropout: The share of hidden units dropped in training; none means 0 for up to 4 values
-            in an example, 0.2 up to 16 and 0.4 for more.
+            in an example, and 0.2 for more.
         learning_rate: The step size of Adam.
         weight_decay: The decay of the weights per unit of learning rate.
         batch_size: The number of examples in a batch.

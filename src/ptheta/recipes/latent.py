@@ -78,7 +78,7 @@ def vae(
     *,
     latent_features: Count | None = None,
     hidden_features: Count | None = None,
-    layers: Count | None = None,
+    layers: Count = 2,
     components: Count = 4,
     particles: Count = 1,
     dropout: Fraction | None = None,
@@ -106,14 +106,13 @@ def vae(
             most 16.
         hidden_features: The width of the hidden layers; none means four units for each value, at
             least 256 and at most 512.
-        layers: The number of hidden layers of the encoder, and of the decoder; none means 2 for
-            up to 16 values in an example, and 1 for more.
+        layers: The number of hidden layers of the encoder, and of the decoder.
         components: The number of components of mixtures, for real values and more than 8
             levels. With one, a latent that is not used yet is hard to put to use.
         particles: The number of particles of the bound in training; with more than one it is
             the importance-weighted bound.
         dropout: The share of hidden units dropped in training; none means 0 for up to 4 values
-            in an example, 0.2 up to 16 and 0.4 for more.
+            in an example, and 0.2 for more.
         learning_rate: The step size of Adam.
         weight_decay: The decay of the weights per unit of learning rate.
         batch_size: The number of examples in a batch.
@@ -124,7 +123,7 @@ def vae(
         on_reals(space),
         context_space,
         latent_features=latent_features or min(16, max(2, space.features)),
-        hidden_features=(width,) * (layers or (2 if space.features <= 16 else 1)),
+        hidden_features=(width,) * layers,
         components=components,
         dropout=default_dropout(space.features) if dropout is None else dropout,
     )

@@ -54,7 +54,7 @@ def ncsn(
         space: What one example is.
         context_space: What examples are conditioned on.
         sigma_min: The smallest level of noise, in standard deviations of the data; none means
-            0.02 on real data and 0.2 on levels.
+            0.02 on real data and 0.4 on levels, which are noisy by their own width already.
         sigma_max: The largest level; none means twice the typical distance of two examples.
         levels: The number of levels; none means as many as let neighbouring levels overlap.
         level_steps: The number of Langevin steps at each level; none means that a draw takes
@@ -72,7 +72,7 @@ def ncsn(
     try:
         path = VarianceExploding.for_standardised(
             space.features,
-            sigma_min=sigma_min or (0.2 if bridge.stochastic else 0.02),
+            sigma_min=sigma_min or (0.4 if bridge.stochastic else 0.02),
             sigma_max=sigma_max,
             levels=levels,
         )
