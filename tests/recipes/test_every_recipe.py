@@ -46,7 +46,9 @@ def test_contract(name, space, context):
     assert len(found) >= 3
 
 
-@pytest.mark.parametrize("name", list(names()))
+@pytest.mark.parametrize(
+    "name", ["independent", "gmm", "made", "realnvp", "vae", "gan", "ebm", "ncsn", "fvsbn"]
+)
 def test_each_accepts_what_the_spine_promises(name):
     for label in ("plane", "vectors", "binary", "image", "numbers"):
         build(name, SPACES[label])

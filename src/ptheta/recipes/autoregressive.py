@@ -1,6 +1,6 @@
 """Autoregressive models: one value after the other."""
 
-__all__ = ["made"]
+__all__ = ["fvsbn", "made"]
 
 from typing import Annotated
 
@@ -16,6 +16,42 @@ from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.likelihood import likelihood_learner
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space, Table
+
+
+def fvsbn(
+    space: Space,
+    context_space: Categorical | Real | None = None,
+    *,
+    components: Count = 3,
+    learning_rate: Rate = 1e-3,
+    weight_decay: Annotated[float, Ge(0)] = 0.1,
+    batch_size: Count = 128,
+    steps: Count = 6000,
+) -> Algorithm:
+    """Fully visible sigmoid belief network: each value by a logistic regression on those before.
+
+    Values of other kinds than binary ones have the conditionals of `made`, linear in the values
+    before.
+
+    References:
+        Connectionist learning of belief networks (Neal, 1992),
+        https://doi.org/10.1016/0004-3702(92)90065-6
+        Graphical models for machine learning and digital communication (Frey, 1998)
+
+    Arguments:
+        space: What one example is; no value may be missing.
+        context_space: What the model is conditioned on, if anything.
+        components: The number of components of mixtures, for real values and more than 8 levels.
+        learning_rate: The step size of Adam.
+        weight_decay: The decay of the weights per unit of learning rate.
+        batch_size: The number of examples in a batch.
+        steps: The number of steps where no budget is given.
+    """
+    _refuse_gaps(space)
+    model = MADE(
+        on_reals(space), context_space, hidden_features=(), components=components, direct=False
+    )
+    return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps)
 
 
 def made(
@@ -59,11 +95,7 @@ def made(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    if isinstance(space, Table) and space.missing:
-        raise PthetaError(
-            f"an order of values has no place for missing ones ({_gaps(space)}); drop "
-            "those rows or columns, or take another recipe."
-        )
+    _refuse_gaps(space)
     width = hidden_features or default_width(space.features, least=256)
     model = MADE(
         on_reals(space),
@@ -73,6 +105,27 @@ def made(
         direct=space.features <= 1000 if direct is None else direct,
         dropout=default_dropout(space.features) if dropout is None else dropout,
     )
+    return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps)
+
+
+def _refuse_gaps(space: Space) -> None:
+    if not (isinstance(space, Table) and space.missing):
+        return
+    names = [f"'{column.name}'" for column in space.columns if column.missing]
+    raise PthetaError(
+        f"an order of values has no place for missing ones (columns {', '.join(names[:4])}"
+        f"{', ...' if len(names) > 4 else ''}); drop those rows or columns, or take another recipe."
+    )
+
+
+def _by_likelihood(
+    model: MADE,
+    space: Space,
+    learning_rate: float,
+    weight_decay: float,
+    batch_size: int,
+    steps: int,
+) -> Algorithm:
     joined = bridged(model, standardising(space), space)
     return Algorithm(
         joined,
@@ -84,8 +137,3 @@ def made(
         constraints=("ordered",),
         ema=0.99,
     )
-
-
-def _gaps(table: Table) -> str:
-    names = [f"'{column.name}'" for column in table.columns if column.missing]
-    return f"columns {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"

@@ -1,6 +1,6 @@
 """Latent variable models: mixtures, and autoencoders with a bound."""
 
-__all__ = ["gmm", "vae"]
+__all__ = ["gmm", "latent_class", "vae"]
 
 from typing import Annotated, Literal
 
@@ -11,6 +11,7 @@ from ptheta.data.bridges import dequantising, standardising
 from ptheta.models.heads import on_reals
 from ptheta.models.latent.covariances import COVARIANCES
 from ptheta.models.latent.gmm import GaussianMixture
+from ptheta.models.latent.latent_class import LatentClass
 from ptheta.models.latent.vae import VAE
 from ptheta.networks.sizes import default_dropout, default_width
 from ptheta.recipes.algorithm import Algorithm
@@ -65,6 +66,41 @@ def gmm(
         EMLearner(
             mixture, tolerance=tolerance, patience=5 if bridge.stochastic else 1, bridge=bridge
         ),
+        batch_size=None,
+        steps=steps,
+        constraints=("parametric",),
+        patience=10,
+    )
+
+
+def latent_class(
+    space: Space,
+    *,
+    components: Count = 20,
+    smoothing: Annotated[float, Ge(0)] = 1.0,
+    tolerance: Annotated[float, Ge(0)] = 1e-3,
+    steps: Count = 300,
+) -> Algorithm:
+    """Mixture of products: values independent given a hidden class, by expectation-maximisation.
+
+    Of binary values it is the mixture of Bernoullis.
+
+    References:
+        Latent structure analysis (Lazarsfeld & Henry, 1968)
+        On the use of Bernoulli mixture models for text classification (Juan & Vidal, 2002),
+        https://doi.org/10.1016/S0031-3203(01)00242-4
+
+    Arguments:
+        space: What one example is; levels and categories, without missing values.
+        components: The number of classes.
+        smoothing: The counts added to each code of each class, spread as the marginals are.
+        tolerance: The gain in nats per row under which an iteration counts as no gain.
+        steps: The number of iterations where no budget is given.
+    """
+    model = LatentClass(space, components, smoothing)
+    return Algorithm(
+        model,
+        EMLearner(model, tolerance=tolerance),
         batch_size=None,
         steps=steps,
         constraints=("parametric",),

@@ -37,7 +37,13 @@ from ptheta.spaces import (
 
 RECIPES: dict[str, str] = {
     "independent": "ptheta.recipes.tractable:independent",
+    "chow-liu": "ptheta.recipes.tractable:chow_liu",
+    "bayes-net": "ptheta.recipes.tractable:bayes_net",
+    "markov": "ptheta.recipes.tractable:markov",
+    "hmm": "ptheta.recipes.tractable:hmm",
     "gmm": "ptheta.recipes.latent:gmm",
+    "latent-class": "ptheta.recipes.latent:latent_class",
+    "fvsbn": "ptheta.recipes.autoregressive:fvsbn",
     "made": "ptheta.recipes.autoregressive:made",
     "realnvp": "ptheta.recipes.flows:realnvp",
     "vae": "ptheta.recipes.latent:vae",
@@ -54,6 +60,7 @@ _PROBES: dict[str, Space] = {
     "positive vectors": Positive((3,)),
     "binary vectors": Binary((4,)),
     "levelled images": Discrete((1, 4, 4), 17, layout="image"),
+    "categories": Categorical((3,), 4),
     "numeric tables": Table((Column("a", Real()), Column("b", Discrete(levels=5)))),
     "mixed tables": Table((Column("a", Real()), Column("b", Categorical(categories=3)))),
     "missing values": Table((Column("a", Real(), missing=True), Column("b", Real()))),

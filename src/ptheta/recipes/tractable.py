@@ -1,16 +1,25 @@
 """Tractable models: densities written down at once."""
 
-__all__ = ["independent"]
+__all__ = ["bayes_net", "chow_liu", "hmm", "independent", "markov"]
+
+from typing import Annotated
+
+from annotated_types import Ge
 
 from ptheta.data.bridged import bridged
 from ptheta.data.bridges import standardising
-from ptheta.errors import PthetaError
+from ptheta.errors import PthetaError, nearest
 from ptheta.models.heads import on_reals
+from ptheta.models.tractable.bayesian_network import BayesianNetwork
+from ptheta.models.tractable.chow_liu import ChowLiuTree
+from ptheta.models.tractable.hmm import HiddenMarkovModel
 from ptheta.models.tractable.independent import Independent
+from ptheta.models.tractable.markov import MarkovChain
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.settings import Count
-from ptheta.spaces import Categorical, Real, Space
+from ptheta.recipes.settings import Count, Rate
+from ptheta.spaces import Categorical, Real, Space, Table
 from ptheta.training.counting import CountingLearner
+from ptheta.training.em import EMLearner
 
 
 def independent(
@@ -50,3 +59,115 @@ def independent(
         constraints=("parametric",),
         patience=None,
     )
+
+
+def chow_liu(space: Space, *, smoothing: Rate = 1.0) -> Algorithm:
+    """Chow-Liu tree: each value given one other, by the tree of most mutual information.
+
+    References:
+        Approximating discrete probability distributions with dependence trees (Chow & Liu, 1968),
+        https://doi.org/10.1109/TIT.1968.1054142
+
+    Arguments:
+        space: What one example is; levels and categories, without missing values.
+        smoothing: The counts, in all, that are spread evenly over the joint of two values.
+    """
+    return _counted(ChowLiuTree(space, smoothing))
+
+
+def bayes_net(space: Space, *, edges: str = "", smoothing: Rate = 0.5) -> Algorithm:
+    """Bayesian network of tables, on a graph that is given.
+
+    References:
+        Probabilistic reasoning in intelligent systems (Pearl, 1988),
+        https://doi.org/10.1016/C2009-0-27609-4
+
+    Arguments:
+        space: What one example is; levels and categories, without missing values.
+        edges: The graph, such as ``rain -> wet, sprinkler -> wet``: columns by name, or other
+            values by their number from 0. Without edges all values are independent.
+        smoothing: The counts added to each entry of a table.
+
+    Raises:
+        PthetaError: An edge cannot be read, names no value, or closes a cycle.
+    """
+    return _counted(BayesianNetwork(space, _parents(edges, space), smoothing))
+
+
+def markov(space: Space, *, order: Count = 2, strength: Rate = 5.0) -> Algorithm:
+    """Markov chain: each value given those just before it, alike at every place.
+
+    References:
+        A hierarchical Dirichlet language model (MacKay & Peto, 1995),
+        https://doi.org/10.1017/S1351324900000218
+
+    Arguments:
+        space: What one example is: a sequence of levels or categories of one kind.
+        order: The number of values before that each depends on.
+        strength: The weight of what one value fewer says, in counts.
+    """
+    return _counted(MarkovChain(space, order, strength))
+
+
+def hmm(
+    space: Space,
+    *,
+    states: Count = 16,
+    smoothing: Annotated[float, Ge(0)] = 0.1,
+    tolerance: Annotated[float, Ge(0)] = 1e-3,
+    steps: Count = 200,
+) -> Algorithm:
+    """Hidden Markov model, by Baum-Welch.
+
+    References:
+        A tutorial on hidden Markov models and selected applications in speech recognition
+        (Rabiner, 1989), https://doi.org/10.1109/5.18626
+
+    Arguments:
+        space: What one example is: a sequence of levels or categories of one kind.
+        states: The number of hidden states.
+        smoothing: The counts added to each transition and symbol.
+        tolerance: The gain in nats per sequence under which an iteration counts as no gain.
+        steps: The number of iterations where no budget is given.
+    """
+    model = HiddenMarkovModel(space, states, smoothing)
+    return Algorithm(
+        model,
+        EMLearner(model, tolerance=tolerance),
+        batch_size=None,
+        steps=steps,
+        constraints=("parametric",),
+        patience=10,
+    )
+
+
+def _counted(model: ChowLiuTree | BayesianNetwork | MarkovChain) -> Algorithm:
+    return Algorithm(
+        model,
+        CountingLearner(model),
+        batch_size=None,
+        steps=1,
+        constraints=("parametric",),
+        patience=None,
+    )
+
+
+def _parents(edges: str, space: Space) -> list[list[int]]:
+    if isinstance(space, Table):
+        numbers = {column.name: i for i, column in enumerate(space.columns)}
+    else:
+        numbers = {str(i): i for i in range(space.features)}
+    parents: list[list[int]] = [[] for _ in range(space.features)]
+    for edge in (part.strip() for part in edges.split(",")):
+        if not edge:
+            continue
+        ends = [end.strip() for end in edge.split("->")]
+        if len(ends) != 2:
+            raise PthetaError(f"an edge is written 'cause -> effect', and '{edge}' is not.")
+        for end in ends:
+            if end not in numbers:
+                raise PthetaError(f"edge '{edge}': no value '{end}'. {nearest(end, numbers)}")
+        cause, effect = (numbers[end] for end in ends)
+        if cause not in parents[effect]:
+            parents[effect].append(cause)
+    return parents

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 
 class SupportsCount(SupportsLogProb, Protocol):
-    """A model whose parameters are counts."""
-
-    counts: Tensor
+    """A model that is learnt from counts."""
 
     def count(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """The counts of a batch, shaped as `counts`; those of several batches add up."""
+        """The counts of a batch; those of several batches add up."""
+        ...
+
+    def take(self, counts: Tensor) -> None:
+        """Takes what the counts of the whole data say."""
         ...
 
 
@@ -35,10 +37,11 @@ class CountingLearner:
 
     Arguments:
         model: What is fitted.
-        bridge: The way from data to the reals on which the model stands.
+        bridge: The way from data to the reals on which the model stands; None hands it the data
+            as they are.
     """
 
-    def __init__(self, model: SupportsCount, bridge: ToReals) -> None:
+    def __init__(self, model: SupportsCount, bridge: ToReals | None = None) -> None:
         self.model = model
         self.bridge = bridge
         self.pending: Tensor | None = None  # of the pieces of an unfinished pass
@@ -49,12 +52,14 @@ class CountingLearner:
 
     @torch.no_grad()
     def step(self, batch: Batch) -> Metrics:
-        u, log_det = self.bridge.to_reals(batch.x)
+        u, log_det = batch.x, torch.zeros(1, device=batch.x.device)
+        if self.bridge is not None:
+            u, log_det = self.bridge.to_reals(batch.x)
         counts = self.model.count(u, batch.context)
         counts = self.fabric.all_reduce(counts, reduce_op="sum")
         assert isinstance(counts, Tensor)
         counts = counts if self.pending is None else self.pending + counts
-        self.model.counts.copy_(counts)
+        self.model.take(counts)
         self.pending = None if batch.last else counts
         self.converged = batch.last
         return {"loss": -(self.model.log_prob(u, batch.context) + log_det).mean()}

@@ -68,7 +68,7 @@ class EMLearner:
 
     @torch.no_grad()
     def step(self, batch: Batch) -> Metrics:
-        x, log_det = batch.x, batch.x.new_zeros(1)
+        x, log_det = batch.x, torch.zeros(1, device=batch.x.device)
         if self.bridge is not None:
             x, log_det = self.bridge.to_reals(batch.x)
         statistics = self.model.expectation(x, careful=self.careful)

@@ -185,3 +185,16 @@ def test_what_cannot_be_served_is_refused():
         MADE(Binary((3,)), order=(0, 1, 1))
     with pytest.raises(ValueError, match="missing"):
         MADE(Table((Column("a", Real(), missing=True),)))
+
+
+def test_without_hidden_layers_it_is_a_logistic_regression_for_each_value():
+    torch.manual_seed(0)
+    model = MADE(Binary((4,)), hidden_features=(), direct=False)
+    torch.nn.init.normal_(model.output.bias)
+    x = torch.tensor([[1, 0, 1, 1]])
+    signs = 2 * x.double() - 1  # binary values enter as -1 and 1
+    weight, bias = model.output.weight.double(), model.output.bias.double()
+    assert torch.equal(weight, weight.tril(-1))
+    logits = bias + (weight * signs).sum(dim=1)
+    expected = torch.nn.functional.logsigmoid(signs[0] * logits).sum()
+    torch.testing.assert_close(model.log_prob(x)[0].double(), expected, rtol=1e-5, atol=1e-6)

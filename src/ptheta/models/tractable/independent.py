@@ -91,6 +91,11 @@ class Independent(Normalised):
         classes = range(len(self.counts))
         return torch.stack([self._count(x[context == label]) for label in classes])
 
+    @torch.no_grad()
+    def take(self, counts: Tensor) -> None:
+        """Takes the counts of all examples."""
+        self.counts.copy_(counts)
+
     def _count(self, x: Tensor) -> Tensor:
         parts: list[Tensor] = []
         for kind, values in self.head.take(x.reshape(len(x), self.space.features)):

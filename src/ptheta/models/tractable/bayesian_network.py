@@ -1,0 +1,172 @@
+r"""A Bayesian network of tables on a graph that is given.
+
+.. math:: p(x) = \prod_d p(x_d \mid x_{\mathrm{parents}(d)})
+
+Every value has one table, a row for each joint state of its parents. All tables lie in one
+vector; where an example falls in each of them is one matrix product of its codes with strides.
+"""
+
+__all__ = ["BayesianNetwork"]
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
+
+from ptheta.errors import PthetaError
+from ptheta.models.normalised import Normalised
+from ptheta.models.tractable.codes import Codes, draw_codes
+from ptheta.spaces import Space
+
+_MOST_COUNTS = 2**25
+
+
+class BayesianNetwork(Normalised):
+    """Conditional tables on a directed acyclic graph.
+
+    References:
+        Probabilistic reasoning in intelligent systems (Pearl, 1988)
+
+    Arguments:
+        space: A space of levels or categories.
+        parents: The values that each value depends on.
+        smoothing: The counts added to each entry of a table.
+
+    Raises:
+        PthetaError: The graph has a cycle, a table would be too large, or the space has real or
+            missing values.
+
+    Example:
+        >>> from ptheta.spaces import Binary
+        >>> model = BayesianNetwork(Binary((2,)), parents=[(), (0,)])
+        >>> model.take(model.count(torch.tensor([[0, 0], [0, 0], [1, 1]])))
+        >>> model.log_prob(torch.tensor([[0, 0]])).exp()  # (2.5 / 4) (2.5 / 3)
+        tensor([0.5208])
+    """
+
+    counts: Tensor
+    log_probabilities: Tensor
+    strides: Tensor
+    starts: Tensor
+    row: Tensor
+
+    def __init__(
+        self, space: Space, parents: Sequence[Sequence[int]], smoothing: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self.codes = Codes(space)
+        self.smoothing = smoothing
+        self.levels = _levels(parents)
+        sizes = self.codes.sizes
+        strides = torch.zeros(len(sizes), len(sizes), dtype=torch.float64)
+        lengths: list[int] = []
+        for d, given in enumerate(parents):
+            stride = strides[d, d] = sizes[d]
+            strides[d, d] = 1
+            for parent in given:
+                strides[parent, d] = stride
+                stride = stride * sizes[parent]
+            lengths.append(int(stride))
+            if lengths[-1] > _MOST_COUNTS:
+                raise PthetaError(
+                    f"value {d} has so many parents that its table holds {lengths[-1]:,} entries, "
+                    f"more than {_MOST_COUNTS:,}."
+                )
+        length = torch.tensor(lengths)
+        # the entries of one row of a table follow each other
+        width = torch.repeat_interleave(torch.tensor(sizes), length)
+        first = torch.repeat_interleave(length.cumsum(0) - length, length)
+        row = first + (torch.arange(len(width)) - first) // width * width
+        self.register_buffer("strides", strides, persistent=False)
+        self.register_buffer("starts", (length.cumsum(0) - length), persistent=False)
+        self.register_buffer("row", row, persistent=False)
+        self.register_buffer("width", width, persistent=False)
+        self.register_buffer("counts", torch.zeros(len(width), dtype=torch.float64))
+        self.register_buffer("log_probabilities", self._tabulated(), persistent=False)
+        self.register_load_state_dict_post_hook(_tabulate)
+
+    def forward(self, context: Tensor | None = None) -> "_Network":
+        if context is not None:
+            raise ValueError("a Bayesian network has no context, but a context is given")
+        return _Network(self)
+
+    @torch.no_grad()
+    def count(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """How often each entry of each table occurs; counts of several batches add up.
+
+        Arguments:
+            x: The examples, with shape (batch, *space.shape).
+            context: Must be None.
+
+        Returns:
+            The counts, one table after the other, with shape (entries,).
+        """
+        places = self.places(self.codes(x)).flatten()
+        return torch.bincount(places, minlength=len(self.counts)).double()
+
+    @torch.no_grad()
+    def take(self, counts: Tensor) -> None:
+        """Takes the counts of all examples."""
+        self.counts.copy_(counts)
+        self.log_probabilities.copy_(self._tabulated())
+
+    def places(self, codes: Tensor) -> Tensor:
+        """Where codes fall in the tables, with shape (batch, values)."""
+        # in double precision, which holds whole numbers to 2^53 and has a fast product
+        return (codes.double() @ self.strides).long() + self.starts
+
+    def _tabulated(self) -> Tensor:
+        smooth = self.counts + self.smoothing
+        total = torch.zeros_like(smooth).index_add(0, self.row, smooth)[self.row]
+        return (smooth / total).log()
+
+
+class _Network(Distribution):
+    def __init__(self, model: BayesianNetwork) -> None:
+        self.model = model
+        super().__init__(torch.Size(), torch.Size(model.space.shape), validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, Constraint]:
+        return {}
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        places = self.model.places(self.model.codes(value))
+        return self.model.log_probabilities[places].sum(dim=1).float()
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        model, shape = self.model, torch.Size(sample_shape)
+        sizes = torch.tensor(model.codes.sizes, device=model.counts.device)
+        codes = torch.zeros(shape.numel(), len(sizes), dtype=torch.long, device=sizes.device)
+        for level in model.levels:
+            values = torch.tensor(level, device=codes.device)
+            row = (codes.double() @ model.strides[:, values]).long() + model.starts[values]
+            code = torch.arange(int(sizes[values].max()), device=codes.device)
+            inside = code < sizes[values, None]
+            entries = (row[:, :, None] + code).clamp(max=len(model.counts) - 1)
+            logits = model.log_probabilities[entries].masked_fill(~inside, -torch.inf)
+            codes[:, values] = draw_codes(logits)
+        return model.codes.back(codes).reshape(*shape, *model.space.shape)
+
+
+def _levels(parents: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The values in groups, each of which depends on those before it alone."""
+    levels: list[list[int]] = []
+    done: set[int] = set()
+    while len(done) < len(parents):
+        ready = [d for d in range(len(parents)) if d not in done and done.issuperset(parents[d])]
+        if not ready:
+            rest = ", ".join(str(d) for d in range(len(parents)) if d not in done)
+            raise PthetaError(f"the graph has a cycle among the values {rest}.")
+        levels.append(ready)
+        done.update(ready)
+    return levels
+
+
+def _tabulate(module: BayesianNetwork, keys: Any) -> None:
+    module.take(module.counts)

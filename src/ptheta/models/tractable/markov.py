@@ -1,0 +1,155 @@
+r"""A Markov chain of order k, the same at every place.
+
+.. math:: p(x) = \prod_t p(x_t \mid x_{t-k}, \dots, x_{t-1})
+"""
+
+__all__ = ["MarkovChain"]
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
+
+from ptheta.errors import PthetaError
+from ptheta.models.normalised import Normalised
+from ptheta.models.tractable.codes import Codes, draw_codes
+from ptheta.spaces import Space
+
+_MOST_COUNTS = 2**25
+
+
+class MarkovChain(Normalised):
+    r"""A Markov chain whose long contexts lean on shorter ones.
+
+    .. math:: p_k(x \mid c) = \frac{n(c, x) + \beta \, p_{k-1}(x \mid c')}{n(c) + \beta}
+
+    where :math:`c'` is the context :math:`c` without its oldest symbol. Before the start stands
+    a symbol of its own.
+
+    References:
+        A hierarchical Dirichlet language model (MacKay & Peto, 1995),
+        https://doi.org/10.1017/S1351324900000218, equation 25
+
+    Arguments:
+        space: A space of levels or categories, all values of one kind; they are taken in order.
+        order: The number of symbols k that the next one depends on.
+        strength: The weight beta of the shorter context, in counts.
+
+    Raises:
+        PthetaError: The space has values of other kinds, or the table would be too large.
+
+    Example:
+        >>> from ptheta.spaces import Binary
+        >>> model = MarkovChain(Binary((4,)), order=1)
+        >>> model.take(model.count(torch.tensor([[0, 1, 0, 1]])))
+        >>> [round(p, 3) for p in model.table[0].exp().tolist()]  # after a 0: ones, twice of two
+        [0.167, 0.833]
+    """
+
+    counts: Tensor
+    table: Tensor
+
+    def __init__(self, space: Space, order: int = 1, strength: float = 1.0) -> None:
+        super().__init__()
+        self.space = space
+        self.codes = Codes(space)
+        self.symbols = self.codes.one_size
+        self.order = order
+        self.strength = strength
+        contexts = (self.symbols + 1) ** order
+        if contexts * self.symbols > _MOST_COUNTS:
+            raise PthetaError(
+                f"order {order} over {self.symbols} symbols needs {contexts * self.symbols:,} "
+                f"counts, more than {_MOST_COUNTS:,}; ask for a lower order."
+            )
+        self.register_buffer("counts", torch.zeros(contexts, self.symbols, dtype=torch.float64))
+        self.register_buffer("table", self._log_probabilities(), persistent=False)
+        self.register_load_state_dict_post_hook(_tabulate)
+
+    def forward(self, context: Tensor | None = None) -> "_Chain":
+        if context is not None:
+            raise ValueError("a Markov chain has no context, but a context is given")
+        return _Chain(self)
+
+    @torch.no_grad()
+    def count(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """How often each symbol follows each context; counts of several batches add up.
+
+        Arguments:
+            x: The examples, with shape (batch, *space.shape).
+            context: Must be None.
+
+        Returns:
+            The counts, with shape (contexts, symbols).
+        """
+        codes = self.codes(x)
+        places = self.contexts(codes) * self.symbols + codes
+        found = torch.bincount(places.flatten(), minlength=self.counts.numel())
+        return found.double().reshape(self.counts.shape)
+
+    @torch.no_grad()
+    def take(self, counts: Tensor) -> None:
+        """Takes the counts of all examples."""
+        self.counts.copy_(counts)
+        self.table.copy_(self._log_probabilities())
+
+    def contexts(self, codes: Tensor) -> Tensor:
+        """The number of each place's context, the last symbol counting least.
+
+        Arguments:
+            codes: The codes, with shape (batch, places).
+
+        Returns:
+            The numbers, with shape (batch, places).
+        """
+        start = codes.new_full((len(codes), self.order), self.symbols)
+        padded = torch.cat([start, codes], dim=1)
+        places, base = codes.shape[1], self.symbols + 1
+        number = torch.zeros_like(codes)
+        for back in range(1, self.order + 1):
+            number += padded[:, self.order - back :][:, :places] * base ** (back - 1)
+        return number
+
+    def _log_probabilities(self) -> Tensor:
+        base = self.symbols + 1
+        shorter = self.counts.sum(dim=0)
+        p = (shorter + 0.5) / (shorter + 0.5).sum()
+        p = p[None]
+        for k in range(1, self.order + 1):
+            # the oldest symbols are the highest digits of a context's number
+            seen = self.counts.reshape(-1, base**k, self.symbols).sum(dim=0)
+            prior = self.strength * p.repeat(base, 1)
+            p = (seen + prior) / (seen.sum(dim=1, keepdim=True) + self.strength)
+        return p.log()
+
+
+class _Chain(Distribution):
+    def __init__(self, model: MarkovChain) -> None:
+        self.model = model
+        super().__init__(torch.Size(), torch.Size(model.space.shape), validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, Constraint]:
+        return {}
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        codes = self.model.codes(value)
+        return self.model.table[self.model.contexts(codes), codes].sum(dim=1).float()
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        model, shape = self.model, torch.Size(sample_shape)
+        places, base = model.space.features, model.symbols + 1
+        number = model.contexts(torch.zeros(shape.numel(), 1, dtype=torch.long))[:, 0]
+        number = number.to(model.table.device)
+        drawn: list[Tensor] = []
+        for _ in range(places):
+            drawn.append(draw_codes(model.table[number]))
+            number = (number * base + drawn[-1]) % base**model.order
+        return model.codes.back(torch.stack(drawn, dim=1)).reshape(*shape, *model.space.shape)
+
+
+def _tabulate(module: MarkovChain, keys: Any) -> None:
+    module.take(module.counts)
