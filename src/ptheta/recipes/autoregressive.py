@@ -23,7 +23,7 @@ def fvsbn(
     context_space: Categorical | Real | None = None,
     *,
     components: Count = 3,
-    learning_rate: Rate = 1e-3,
+    learning_rate: Rate = 1e-2,
     weight_decay: Annotated[float, Ge(0)] = 0.1,
     batch_size: Count = 128,
     steps: Count = 6000,

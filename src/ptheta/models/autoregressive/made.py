@@ -9,16 +9,13 @@ all, not one for each value: a unit is computed once, when the last value that i
 
 __all__ = ["MADE", "degrees"]
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
-from torch.distributions.constraints import Constraint
 
+from ptheta.models.autoregressive.distribution import Autoregressive
 from ptheta.models.autoregressive.drawing import Drawing
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import Normalised
@@ -111,9 +108,9 @@ class MADE(Normalised):
         """The degrees of the units of each layer; of inputs and outputs, the rank of the value."""
         return [self.get_buffer(f"degrees_{i}") for i in range(len(self.layers) + 2)]
 
-    def forward(self, context: Tensor | None = None) -> "Autoregressive":
+    def forward(self, context: Tensor | None = None) -> Autoregressive:
         """The distribution of examples, given the context if the model is conditional."""
-        return Autoregressive(self, context)
+        return Autoregressive(self, self.output.weight.device, context)
 
     def conditionals(self, x: Tensor, context: Tensor | None = None) -> Factorised:
         """The distribution of each value given those before it.
@@ -176,38 +173,3 @@ def degrees(features: int, values: int, first: int = 0) -> Tensor:
     # with fewer units than degrees, taking the first ones would leave late values unseen
     last = max(values - 2, first)
     return torch.linspace(first, last, features, dtype=torch.float64).round().long()
-
-
-class Autoregressive(Distribution):
-    """The distribution of a MADE.
-
-    Arguments:
-        model: The model.
-        context: What is conditioned on, with shape (batch, *context_shape), or None.
-    """
-
-    def __init__(self, model: MADE, context: Tensor | None) -> None:
-        self.model = model
-        self.context = context
-        batch = torch.Size() if context is None else context.shape[:1]
-        super().__init__(batch, torch.Size(model.space.shape), validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        return {}
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """log p(x) in nats, with shape (batch,)."""
-        return self.model.conditionals(value, self.context).log_prob(value)
-
-    @torch.no_grad()
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        """Draws, with shape (*sample_shape, *batch, *space.shape)."""
-        shape = (*sample_shape, *self.batch_shape)
-        context = self.context
-        if context is not None:
-            context = context.expand(*shape, *context.shape[1:]).flatten(0, len(shape) - 1)
-        n = math.prod(shape)
-        device = self.model.output.weight.device
-        uniforms = torch.rand(2, self.model.space.features, n, device=device)
-        return self.model.draw(uniforms, context).reshape(*shape, *self.event_shape)
