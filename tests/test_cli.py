@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +127,9 @@ def test_resume_goes_on(ptheta):
         (["sample", "nowhere", "-o", "x.csv"], "no run folder"),
         (["recipes", "gna"], "Did you mean"),
         (["data", "moosn"], "moons"),
+        (["sample", "nowhere", "-o", "x.csv", "--seed", str(2**70)], "is not in the range"),
+        (["evaluate", "nowhere", "--seed", "-1"], "is not in the range"),
+        (["data", "moons", "--split-seed", "-1"], "is not in the range"),
         (["compare", "moons", "gmm", "realnpv"], "realnvp"),
     ],
 )
@@ -193,3 +199,169 @@ def test_names_that_look_like_markup_are_shown_as_they_are(ptheta):
     assert "[/old] data/rows.csv" in out
     assert "size [/b]" in out
     assert "[red]" in out
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_first_fit(ptheta):
+    Path("taken").mkdir()
+    Path("file").write_text("mine")
+    for out, words in (("taken", "taken: it is a folder"), ("file/r.html", "Not a directory")):
+        code, _, err = ptheta("compare", "moons", "gmm", "--steps", "5", "-o", out)
+        assert code == 2
+        assert err.startswith("ptheta: cannot write ")
+        assert words in err
+    assert sorted(path.name for path in Path().iterdir()) == ["file", "taken"]
+
+
+def test_a_disk_that_fills_up_ends_a_comparison(ptheta, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    code, out, err = ptheta(
+        "compare", "moons", "gmm", "--steps", "5", "--quiet", "--runs", "mine", "-o", "r.html"
+    )
+    assert code == 2
+    assert "refused" not in out
+    assert "No space left on device" in err
+    assert "The comparison ended there. Make room, and compare again" in err
+    assert "--resume" not in err
+
+
+def test_a_folder_for_runs_that_cannot_be_made_is_a_sentence(ptheta):
+    Path("file").write_text("mine")
+    code, _, err = ptheta("compare", "moons", "gmm", "--steps", "5", "--runs", "file/runs")
+    assert code == 2
+    assert "cannot write file/runs: Not a directory" in err
+
+
+def test_the_command_is_a_module_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "ptheta", "data", "moosn"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "Did you mean 'moons'" in done.stderr
+
+
+def people(rows, seed, kinds="xyz"):
+    """A table of a number, a level, a category and a class."""
+    g = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "size": g.normal(size=rows),
+            "count": np.arange(rows) % 9,
+            "kind": g.choice(list(kinds), rows),
+            "label": g.choice(["p", "q"], rows),
+        }
+    )
+
+
+@pytest.fixture
+def fitted(ptheta):
+    """A run given a class, in the folder run, of the table people.csv."""
+    people(300, 0).to_csv("people.csv", index=False)
+    ptheta("fit", "people.csv", "vae", "--context", "label", "--steps", "2", "--out", "run")
+
+
+def test_another_table_is_measured_in_the_space_of_the_run(ptheta, fitted):
+    # with a category fewer, a level fewer, a column more, and columns in another order
+    other = people(80, 1, "xy").assign(count=3, extra=1)[
+        ["kind", "extra", "label", "count", "size"]
+    ]
+    other.to_csv("other.csv", index=False)
+    code, out, err = ptheta("evaluate", "run", "--data", "other.csv", "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert found["likelihood"]["rows"] == 80
+    assert found["quality"]["rows"] == 80
+    assert found["reference"]["rows"] == 40
+    assert found["outside"] == 0
+
+
+def test_rows_outside_the_space_of_the_run_are_counted(ptheta, fitted):
+    other = people(80, 1)
+    other.loc[3, "kind"] = "unheard of"
+    other.loc[5, "count"] = 1000
+    other.to_csv("other.csv", index=False)
+    code, out, err = ptheta("evaluate", "run", "--data", "other.csv", "--json")
+    assert code == 0
+    assert "2 of the 80 rows of other.csv lie outside" in err
+    assert json.loads(out)["outside"] == 2
+    assert json.loads(out)["likelihood"]["rows"] == 78
+
+
+def test_too_few_rows_of_another_table_are_refused(ptheta, fitted):
+    people(80, 1, "w").to_csv("other.csv", index=False)
+    code, _, err = ptheta("evaluate", "run", "--data", "other.csv")
+    assert code == 2
+    assert "other.csv has 0 rows inside what the run was fitted to (80 lie outside)" in err
+
+
+def test_the_data_of_the_fit_keep_their_test_split(ptheta, fitted):
+    _, out, _ = ptheta("evaluate", "run", "--json")
+    _, same, _ = ptheta("evaluate", "run", "--data", "people.csv", "--json")
+    assert json.loads(out)["likelihood"] == json.loads(same)["likelihood"]
+    people(300, 2).to_csv("people.csv", index=False)
+    code, _, err = ptheta("evaluate", "run")
+    assert code == 2
+    assert "people.csv has changed since the run was fitted" in err
+    _, out, _ = ptheta("evaluate", "run", "--data", "people.csv", "--json")
+    assert json.loads(out)["likelihood"]["rows"] == 300
+
+
+def test_a_built_in_set_of_another_space_is_refused(ptheta, fitted):
+    code, _, err = ptheta("evaluate", "run", "--data", "moons")
+    assert code == 2
+    assert "and moons is real numbers, vector 2 given 2 categories, scalar: they differ" in err
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_draws_say_which_class_they_were_drawn_for(ptheta, fitted, ending):
+    code, _, _ = ptheta("sample", "run", "-n", "6", "-o", f"draws.{ending}")
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet}.get(ending)
+    drawn = pd.read_json("draws.jsonl", lines=True) if read is None else read(f"draws.{ending}")
+    assert code == 0
+    assert list(drawn) == ["size", "count", "kind", "label"]
+    assert drawn["label"].tolist() == ["p", "q"] * 3
+    code, out, _ = ptheta("score", "run", f"draws.{ending}")
+    assert code == 0
+    assert len(out.split()) == 7
+
+
+def test_draws_without_names_are_scored_beside_their_class(ptheta):
+    ptheta("fit", "moons", "realnvp", "--context", "label", "--steps", "2", "--out", "run")
+    ptheta("sample", "run", "-n", "4", "-o", "draws.csv", "--context", "1")
+    drawn = pd.read_csv("draws.csv")
+    assert list(drawn) == ["x0", "x1", "label"]
+    assert set(drawn["label"]) == {1}
+    code, out, _ = ptheta("score", "run", "draws.csv")
+    assert code == 0
+    assert len(out.split()) == 5
+
+
+@pytest.mark.parametrize("command", [["sample", "run", "-o", "x.csv"], ["evaluate", "run"]])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.jsonl", b"\xff\n{}\n"),
+        ("run.json", b"[" * 10**5),
+        ("run.json", b'{"format": "2"}'),
+        ("extra.pkl", b""),
+    ],
+)
+def test_a_damaged_run_is_a_sentence_and_exit_code_2(ptheta, command, name, content):
+    ptheta("fit", "moons", "gmm", "--out", "run")
+    (Path("run") / name).write_bytes(content)
+    code, _, err = ptheta(*command)
+    assert code == 2
+    assert name in err
+    assert err.count("\n") == 1
+
+
+def test_an_origin_that_cannot_be_loaded_is_a_sentence(ptheta):
+    ptheta("fit", "moons", "gmm", "--out", "run")
+    record = json.loads(Path("run/run.json").read_text())
+    record["origin"]["surprise"] = 1
+    Path("run/run.json").write_text(json.dumps(record))
+    code, _, err = ptheta("evaluate", "run")
+    assert code == 2
+    assert "run.json is damaged at 'origin" in err

@@ -37,7 +37,7 @@ class Density:
         kind: What they are worth: exact, bound, estimate or unnormalised.
         values: The figures in nats of the data's own units, with shape (rows,), in float64;
             minus infinity for a row that lies outside the space, and not a number for a row that
-        holds a value that is missing or infinite where the space has none.
+            holds a value that is missing or infinite where the space has none.
     """
 
     verb: Capability
@@ -112,7 +112,12 @@ def draw(
 
     Returns:
         The draws, with shape (n, *space.shape), on the CPU.
+
+    Raises:
+        PthetaError: The model cannot be sampled, or no draws are asked for.
     """
+    if n < 1:
+        raise PthetaError(f"the number of draws must be at least 1, got {n}.")
     if not isinstance(model, SupportsSample):
         raise PthetaError(
             f"this model cannot be sampled: it offers {', '.join(capabilities(model))}."

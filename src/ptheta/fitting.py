@@ -20,14 +20,20 @@ from torch import nn
 from ptheta.data.dataset import Data
 from ptheta.errors import PthetaError
 from ptheta.heldout import has_likelihood, heldout_figure
-from ptheta.protocols import SupportsInitialize
+from ptheta.protocols import SupportsInitialize, summary
 from ptheta.random import seeded
 from ptheta.recipes.algorithm import Algorithm, Freedom
 from ptheta.recipes.registry import build, find, importable
 from ptheta.recipes.settings import check_settings, settings_of
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.batches import PIECE, Batches
-from ptheta.training.devices import in_process_group, make_fabric, resolve_device
+from ptheta.training.cause import likely_cause
+from ptheta.training.devices import (
+    in_process_group,
+    interrupted_by_children,
+    make_fabric,
+    resolve_device,
+)
 from ptheta.training.folder import RunFolder, RunRecord
 from ptheta.training.guard import Diverged
 from ptheta.training.loop import Budget, Callback
@@ -80,6 +86,13 @@ class Run:
     stopped: str
     examples_per_second: float
     constraints: tuple[Freedom, ...]
+
+    def __repr__(self) -> str:
+        where = "" if self.folder is None else f", in {self.folder}"
+        return (
+            f"<{self.recipe} on {self.data}: {summary(self.model)}; {self.steps} steps, "
+            f"{self.stopped}{where}>"
+        )
 
 
 @dataclass(frozen=True)
@@ -192,12 +205,19 @@ def fit(
             "entry point of an installed package, or fit in one process."
         )
     if processes == 1:
-        return task(fabric, folder=_prepare(out, record, resume))
+        folder = _prepare(out, record, resume)
+        try:
+            return task(fabric, folder=folder)
+        except Exception:
+            if folder is not None and not resume:
+                _withdraw(folder)
+            raise
     with tempfile.TemporaryDirectory() as temporary:
         # processes hand their result over through a folder, whether or not one was asked for
         path = Path(temporary) / "run" if out is None else Path(out)
         folder = _prepare(path, record, resume)
-        fabric.launch(partial(_fit_in_process, task=task, folder=folder))  # pyright: ignore
+        with interrupted_by_children():
+            fabric.launch(partial(_fit_in_process, task=task, folder=folder))  # pyright: ignore
         error = RunFolder(path).read_record().error
         if error:
             raise Diverged(error, 0)
@@ -213,13 +233,28 @@ def load(folder: str | Path, device: str = "auto") -> Run:
         device: Where the model is wanted: auto, cpu, cuda or mps.
 
     Raises:
-        PthetaError: The folder is no run, is damaged, or was written by a newer version.
+        PthetaError: The folder is no run, is damaged, was changed after the fit, or was written
+            by a newer version.
     """
     files = RunFolder(folder)
     record = files.read_record()
     tensors = files.read_model()
-    with seeded(0):
-        algorithm = build(record.recipe, record.space, record.context_space, record.settings)
+    try:
+        with seeded(0):
+            algorithm = build(record.recipe, record.space, record.context_space, record.settings)
+    except (
+        ArithmeticError,
+        LookupError,
+        MemoryError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        reason = str(error).split("\n", 1)[0].rstrip(".") or "out of memory"
+        raise PthetaError(
+            f"{files.path / 'run.json'} describes a model that cannot be built: {reason}. Restore "
+            "the file if it was edited, or fit again."
+        ) from None
     try:
         algorithm.model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -276,7 +311,7 @@ def _fit_here(
             resume=resume,
             watch=None if on_progress is None else partial(_watch, on_progress, batches),
         )
-    return _finish(algorithm, outcome, record, batches, folder, fabric)
+    return _finish(algorithm, outcome, record, data, batches, folder, fabric)
 
 
 def _plan(
@@ -305,6 +340,7 @@ def _plan(
         seconds=seconds,
         evaluate_every=_evaluate_every(algorithm, batches),
         patience=algorithm.patience,
+        early=has_likelihood(algorithm.model),
         ema=algorithm.ema,
         folder=folder,
         checkpoint_seconds=checkpoint_seconds,
@@ -343,6 +379,7 @@ def _finish(
     algorithm: Algorithm,
     outcome: Outcome,
     record: RunRecord,
+    data: Data,
     batches: Batches,
     folder: RunFolder | None,
     fabric: Fabric,
@@ -358,7 +395,7 @@ def _finish(
     )
     # the served weights may be the average's; the model that learners hold is left alone
     served = outcome.model.requires_grad_(True).eval()
-    error = None if outcome.diverged is None else _explained(outcome, record, folder)
+    error = None if outcome.diverged is None else _explained(outcome, record, data, folder)
     if error is not None:
         record = record.model_copy(update={"error": str(error)})
     if folder is not None and fabric.is_global_zero:
@@ -371,17 +408,14 @@ def _finish(
     return _run(algorithm, served, record, outcome.history, path)
 
 
-def _explained(outcome: Outcome, record: RunRecord, folder: RunFolder | None) -> Diverged:
+def _explained(
+    outcome: Outcome, record: RunRecord, data: Data, folder: RunFolder | None
+) -> Diverged:
     assert outcome.diverged is not None
     rate = record.settings.get("learning_rate")
     defaults = {setting.name: setting.default for setting in settings_of(find(record.recipe))}
     usual = defaults.get("learning_rate", 0.0)
-    remedy = (
-        f"The likely cause is a learning rate of {rate:g} that is too high: try --set "
-        f"learning_rate={min(rate / 10, usual):g}."
-        if isinstance(rate, float)
-        else "The likely cause is extreme values in the data: look at `ptheta data`."
-    )
+    remedy = likely_cause(data, rate if isinstance(rate, float) else None, usual)
     kept = "" if folder is None else f" The model of step {outcome.best_step} is in {folder.path}."
     return Diverged(f"{record.recipe}: {outcome.diverged}. {remedy}{kept}", outcome.diverged.step)
 
@@ -434,8 +468,16 @@ def _prepare(out: str | Path | None, record: RunRecord, resume: bool) -> RunFold
     return folder
 
 
+def _withdraw(folder: RunFolder) -> None:
+    """Takes away a folder in which nothing came of a run, so that it is free for another."""
+    written = [path.name for path in folder.path.iterdir()] if folder.path.is_dir() else []
+    if written == ["run.json"]:
+        (folder.path / "run.json").unlink()
+        folder.path.rmdir()
+
+
 def _check_same(before: RunRecord, now: RunRecord, folder: RunFolder) -> None:
-    for name in ("recipe", "settings", "space", "context_space", "fingerprint", "seed"):
+    for name in ("recipe", "settings", "space", "context_space", "columns", "fingerprint", "seed"):
         # compared as JSON, in which a tuple read back is a list
         old, new = (record.model_dump(mode="json")[name] for record in (before, now))
         if old != new and name == "settings":

@@ -22,6 +22,7 @@ __all__ = [
     "capabilities",
     "density_kind",
     "density_verb",
+    "summary",
 ]
 
 from typing import Literal, Protocol, runtime_checkable
@@ -185,6 +186,14 @@ def capabilities(model: object) -> tuple[Capability, ...]:
         The names of the methods that it has, in the order of the table in the conventions.
     """
     return tuple(name for name, protocol in _CAPABILITIES.items() if isinstance(model, protocol))
+
+
+def summary(model: object) -> str:
+    """What a model can do and what its density is worth, such as ``sample, log_prob (exact)``."""
+    verb = density_verb(model)
+    return ", ".join(
+        f"{name} ({density_kind(model)})" if name == verb else name for name in capabilities(model)
+    )
 
 
 def density_verb(model: object) -> Capability | None:

@@ -30,6 +30,9 @@ from torch import Tensor
 
 Layout = Literal["vector", "image", "sequence", "video"]
 
+_MOST_FEATURES = 2**31
+_MOST_CODES = 2**53  # a table holds codes as float64
+
 
 class Space(ABC):
     """What one example is. Final classes: Real, Positive, Discrete, Categorical, Table."""
@@ -73,6 +76,19 @@ def _dimensions(space: Space) -> str:
     return f"{space.layout} {size}" if space.shape else size
 
 
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if any(n < 1 for n in shape) or math.prod(shape) > _MOST_FEATURES:
+        raise ValueError(
+            f"a shape must be of numbers above 0 whose product is at most {_MOST_FEATURES}, "
+            f"got {shape}"
+        )
+
+
+def _check_codes(count: int, what: str) -> None:
+    if not 1 <= count <= _MOST_CODES:
+        raise ValueError(f"{what} must be from 1 to {_MOST_CODES}, got {count}")
+
+
 def _rows(mask: Tensor) -> Tensor:
     return mask.flatten(1).all(dim=1) if mask.dim() > 1 else mask
 
@@ -89,6 +105,9 @@ class Real(Space):
     shape: tuple[int, ...] = ()
     layout: Layout = "vector"
     kind: Literal["real"] = "real"
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -117,6 +136,9 @@ class Positive(Space):
     shape: tuple[int, ...] = ()
     layout: Layout = "vector"
     kind: Literal["positive"] = "positive"
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -150,6 +172,12 @@ class Discrete(Space):
     layout: Layout = "vector"
     kind: Literal["discrete"] = "discrete"
 
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
+        _check_codes(self.levels, "levels")
+        if not -(2**63) <= self.low < 2**63:
+            raise ValueError(f"low must be a number of 64 bits, got {self.low}")
+
     @property
     def dtype(self) -> torch.dtype:
         return torch.uint8 if self.levels <= 256 else torch.int64
@@ -181,6 +209,14 @@ class Categorical(Space):
     labels: tuple[str, ...] = ()
     layout: Layout = "vector"
     kind: Literal["categorical"] = "categorical"
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
+        _check_codes(self.categories, "categories")
+        if len(self.labels) not in (0, self.categories):
+            raise ValueError(
+                f"{self.categories} categories need as many labels or none, got {len(self.labels)}"
+            )
 
     @property
     def dtype(self) -> torch.dtype:

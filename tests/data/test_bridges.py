@@ -177,3 +177,14 @@ def test_categories_are_refused_by_name():
 def test_gaps_are_refused_by_name():
     with pytest.raises(PthetaError, match=r"missing values .*columns 'd'"):
         dequantising(Table(MIXED.columns[:4]))
+
+
+def test_a_logit_is_for_levels():
+    space = Discrete((1, 2, 2), 17, layout="image")
+    bridge = dequantising(space, 0.05)
+    x = torch.randint(17, (40, 1, 2, 2)).to(torch.uint8)
+    bridge.initialize(x)
+    u, _ = bridge.to_reals(x)
+    assert torch.equal(bridge.to_data(u), x)
+    with pytest.raises(PthetaError, match="a logit is for levels, and this is real numbers"):
+        dequantising(Real((2,)), 0.05)

@@ -110,3 +110,24 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         save_samples(torch.ones(2, 2), Real((2,)), path)
     assert np.load(path).tolist() == [[0, 0], [0, 0]]
     assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_a_folder_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    x = torch.zeros(3, 1, 8, 8)
+    with pytest.raises(PthetaError, match=r"cannot write .*images: No space left on device\. Noth"):
+        save_samples(x, DIGITS, tmp_path / "images")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_images_is_not_written_where_a_file_is(tmp_path):
+    (tmp_path / "a").write_text("mine")
+    x = torch.zeros(3, 1, 8, 8)
+    with pytest.raises(PthetaError, match=r"a is a file, .* Name a new folder, or give an ending"):
+        save_samples(x, DIGITS, tmp_path / "a")
+    with pytest.raises(PthetaError, match="cannot write .*: Not a directory"):
+        save_samples(x, DIGITS, tmp_path / "a" / "images")
+    assert (tmp_path / "a").read_text() == "mine"

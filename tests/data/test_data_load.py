@@ -198,6 +198,13 @@ def with_value(value):
         (pd.DataFrame({"a": [1.5]}), "the table holds 1 row, but three splits need at least 3"),
         (normal(1, 2), "holds 1 row, but three splits need at least 3"),
         (np.zeros((0, 2)), "is empty"),
+        (
+            [[1, 2], [3], [5, 6]],
+            r"row 2 of the array has 1 value, but row 1 has 2 values\. Give all",
+        ),
+        ([[1, 2], [3, 4], 5], "row 3 of the array has a single value, but row 1 has 2 values"),
+        ([[[1], [2, 3]], [[1], [2]]], "row 1 of the array has parts of different lengths"),
+        (([[1, 2], [3]], [0, 1]), "row 2 of 'x' of the pair has 1 value"),
         (np.array(["a", "b", "c"]), "numbers are needed"),
         (normal(5, 1, 2, 3, 4), "vectors .* and images .* are served"),
         ({"a": normal(5), "b": normal(5)}, "not clear which are the examples"),

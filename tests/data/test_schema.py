@@ -30,8 +30,8 @@ def notes_of(values):
         ([0, 1, 1], Discrete()),
         ([0.0, 1.0, 1.0], Discrete()),
         ([1, 2, 1], Discrete(levels=2, low=1)),
-        ([-1, 1, 1], Categorical(categories=2, labels=("-1", "1"))),
-        ([3.5, 7.0, 7.0], Categorical(categories=2, labels=("3.5", "7"))),
+        ([-1, 1, 1], Discrete(levels=3, low=-1)),
+        ([3.5, 7.0, 7.0], Real()),
         (["b", "a", "b"], Categorical(categories=2, labels=("a", "b"))),
         ([3, 5, 8, 3], Discrete(levels=6, low=3)),
         ([0.5, 1.5, 2.25], Real()),
@@ -181,3 +181,29 @@ def test_one_and_one_point_zero_and_text_one_are_one_category():
     for values in ([1, 2], [1.0, 2.0], ["1", "2"]):
         codes = encode(pd.DataFrame({"a": values}), [Column("a", space)], "t")
         assert codes.tolist() == [[0.0], [1.0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "space"),
+    [([3.5, 7.0], Real()), ([10, 20], Discrete(levels=11, low=10)), ([0, 4000], Real())],
+)
+def test_two_numbers_are_a_number_that_every_family_can_take(values, space):
+    summary = Summary("height", "rows.csv", None)
+    summary.update(pd.Series(values * 10))
+    column, notes = decide(summary)
+    assert column.space == space
+    assert any("two values only" in note for note in notes) == (space == Real())
+
+
+def test_a_number_too_large_to_square_is_named_by_its_row():
+    summary = Summary("a", "rows.csv", None)
+    summary.update(pd.Series([1.0, 2.0]))
+    with pytest.raises(PthetaError, match="'a' of rows.csv holds 1e\\+300 in row 4, .* too large"):
+        summary.update(pd.Series([1.5, 1e300]))
+
+
+def test_rounded_numbers_are_noted_once_for_all_columns():
+    rounded = np.random.default_rng(0).integers(0, 9, (200, 2)) / 10
+    frame = pd.DataFrame({"a": rounded[:, 0], "b": rounded[:, 1], "c": np.arange(200) / 7})
+    (note,) = load_data(frame).notes
+    assert "Real numbers that repeat, as rounded ones do, in 'a', 'b':" in note

@@ -5,14 +5,18 @@ import html
 import json
 import math
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from evaluation_fakes import levels, plane
 from torch import nn
 
+from ptheta.cli.compare import compare as compare_command
 from ptheta.data.dataset import Data
+from ptheta.data.load import load_data
 from ptheta.errors import PthetaError
 from ptheta.evaluation.bench import Event
 from ptheta.evaluation.compare import Comparison, compare
@@ -141,17 +145,102 @@ def test_the_report_needs_nothing_but_itself(
     # what a recipe says is text, not markup
     assert "it serves &lt;nothing&gt;." in page
     assert "<nothing>" not in page
-    assert not list(tmp_path.glob("*.partly"))
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_the_report_says_how_to_repeat_it(
     comparison: tuple[Comparison, list[Event]], tmp_path: Path
 ) -> None:
-    page = html.unescape(write_report(comparison[0], tmp_path / "r.html").read_text("utf-8"))
-    assert "ptheta compare plane realnvp broken refusing --seeds 2 --seed 0 --steps 15" in page
+    known = dataclasses.replace(comparison[0], origin=load_data("moons").origin)
+    page = html.unescape(write_report(known, tmp_path / "r.html").read_text("utf-8"))
+    command = "ptheta compare moons realnvp broken refusing --seeds 2 --steps 15 --device cpu"
+    assert f'<pre class="command">{command}</pre>' in page
+    assert "<pre class=\"command\">data = ptheta.load_data('moons')</pre>" in page
     assert (
-        "ptheta.fit(data, \"realnvp\", settings={'learning_rate': 0.004}, steps=15, seed=1)" in page
+        "ptheta.fit(data, \"realnvp\", settings={'learning_rate': 0.004}, steps=15, seed=1, "
+        "device='cpu')</code>"
+    ) in page
+
+
+def commands(page: Path) -> list[str]:
+    """What a report says to run: the command, and how the data are loaded."""
+    return re.findall(
+        r'(?s)<pre class="command">(.*?)</pre>', html.unescape(page.read_text("utf-8"))
     )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "--split-seed 3 --seed 7 --samples 50 --precision bf16-mixed --quick --device cpu",
+        "--steps 2000000 --seconds 20",
+        "--steps 5 --splits 0.8,0.1,0.1",
+        "--minutes 2.5 --context label --no-stream",
+        "--kind 'a b=real' --kind b=categorical --drop c --drop -d --stream --strict --size 9",
+        "--splits 0.3333333333333333,0.3333333333333333,0.3333333333333334 --seeds 1",
+    ],
+)
+def test_the_command_of_a_report_asks_for_the_same_comparison(
+    comparison: tuple[Comparison, list[Event]],
+    tmp_path: Path,
+    options: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+
+    def loads(source: str, **given: Any) -> Data:
+        origin = {"source": source, **given, "drop": list(given["drop"])}
+        origin["splits"] = None if given["splits"] is None else list(given["splits"])
+        return dataclasses.replace(plane(), origin=origin)
+
+    def compares(data: Data, recipes: list[str], **given: Any) -> Comparison:
+        for name in ("out", "progress", "on_progress"):
+            del given[name]
+        asked.append((data.origin, list(recipes), given))
+        budget = {**comparison[0].budget, "learning_rates": [0.25, 1.0, 4.0], "settings": {}}
+        budget |= {**given, "recipes": list(recipes)}
+        return dataclasses.replace(comparison[0], origin=data.origin, budget=budget)
+
+    monkeypatch.setattr("ptheta.data.load.load_data", loads)
+    monkeypatch.setattr("ptheta.evaluation.compare.compare", compares)
+    monkeypatch.setattr("ptheta.evaluation.report.write_report", write_report)
+    out = tmp_path / "r.html"
+    for words in (["moons", "gmm", *shlex.split(options)], None):
+        again = commands(out)[0] if words is None else ""
+        cli(words or shlex.split(again)[2:], out)
+    assert asked[0] == asked[1]
+
+
+def cli(words: list[str], out: Path) -> None:
+    compare_command.main([*words, "--quiet", "--json", "-o", str(out)], standalone_mode=False)
+
+
+def test_what_no_option_says_is_repeated_in_python(
+    comparison: tuple[Comparison, list[Event]], tmp_path: Path
+) -> None:
+    found = comparison[0]
+    command, loading = commands_of(found, tmp_path)
+    assert loading == "data = ...  # plane, which was in memory"
+    recipes = ["realnvp", "broken", "refusing"]
+    assert command == (
+        f'{loading}\nptheta.compare(data, {recipes}, out="again", seeds=2, seconds=None, '
+        "steps=15, device='cpu')"
+    )
+    budget = {**found.budget, "learning_rates": [0.5, 1.0], "settings": {"gmm": {"components": 3}}}
+    origin = load_data("moons", seed=4, stream=False).origin
+    found = dataclasses.replace(found, origin=origin, budget={**budget, "precision": "bf16-mixed"})
+    command, loading = commands_of(found, tmp_path)
+    assert loading == "data = ptheta.load_data('moons', stream=False, seed=4)"
+    assert command.startswith(f"{loading}\nptheta.compare(")
+    assert "settings={'gmm': {'components': 3}}" in command
+    assert "learning_rates=[0.5, 1.0]" in command
+    page = html.unescape((tmp_path / "r.html").read_text("utf-8"))
+    assert "seed=1, device='cpu', precision='bf16-mixed')</code>" in page
+
+
+def commands_of(comparison: Comparison, folder: Path) -> list[str]:
+    return commands(write_report(comparison, folder / "r.html"))
 
 
 def test_bounds_are_marked_and_their_cost_is_shown(tmp_path: Path) -> None:

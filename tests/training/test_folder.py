@@ -1,13 +1,16 @@
+import inspect
 import json
 import os
 import pickle
 
 import pytest
+import safetensors.torch
 import torch
 
+from ptheta.data.load import load_data
 from ptheta.errors import PthetaError
 from ptheta.fitting import fit, load
-from ptheta.training.folder import FORMAT, RunFolder
+from ptheta.training.folder import FORMAT, Origin, RunFolder
 
 
 @pytest.fixture
@@ -55,10 +58,31 @@ def test_edited_weights_do_not_match_their_digest(saved):
         load(saved)
 
 
+def edit(folder, name, change):
+    """Changes what a JSON file of a run holds."""
+    content = json.loads((folder / name).read_text())
+    change(content)
+    (folder / name).write_text(json.dumps(content))
+
+
+def seal(folder):
+    """Makes the digests of a run those of what it holds now."""
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    RunFolder(folder).write_model(tensors)
+
+
+def unseal(folder):
+    """Takes away the digest that versions before it did not write."""
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    record = (folder / "run.json").read_bytes()
+    (folder / "run.json").unlink()
+    RunFolder(folder).write_model(tensors)
+    (folder / "run.json").write_bytes(record)
+
+
 def test_edited_settings_do_not_fit_the_weights(saved):
-    record = json.loads((saved / "run.json").read_text())
-    record["settings"]["hidden_features"] = 7
-    (saved / "run.json").write_text(json.dumps(record))
+    edit(saved, "run.json", lambda record: record["settings"].update(hidden_features=7))
+    seal(saved)
     with pytest.raises(PthetaError, match=r"does not fit the settings in run\.json"):
         load(saved)
 
@@ -71,13 +95,169 @@ def test_edited_settings_do_not_fit_the_weights(saved):
         ("space", {"kind": "nonsense"}, "damaged at 'space'"),
         ("surprise", 1, "damaged at 'surprise'"),
         ("settings", {"layers": -1}, "greater than or equal to 1"),
+        ("settings", {"hidden_features": 10**9}, r"run\.json.*cannot be built"),
+        ("format", "2", "damaged at 'format'"),
+        ("space", {"kind": "real", "shape": [1, -8, 8]}, "numbers above 0"),
+        ("space", {"kind": "real", "shape": [10**6, 10**6]}, "product is at most"),
+        ("space", {"kind": "discrete", "levels": 10**30}, "levels must be from 1"),
+        ("space", {"kind": "discrete", "low": 10**30}, "low must be a number of 64 bits"),
+        ("space", {"kind": "categorical", "categories": 3, "labels": ["a"]}, "as many labels"),
+        ("steps", 10**400, r"run\.json is (damaged|not JSON)"),
+        ("origin", {"source": "moons", "surprise": 1}, "damaged at 'origin.surprise'|'origin'"),
+        ("origin", {"source": 3}, "damaged at 'origin"),
+        ("origin", {"source": "moons", "seed": "many"}, "damaged at 'origin"),
+        ("origin", {"source": "moons", "splits": [1]}, "damaged at 'origin"),
     ],
 )
 def test_an_edited_record_is_refused(saved, key, value, words):
-    record = json.loads((saved / "run.json").read_text())
-    record[key] = value
-    (saved / "run.json").write_text(json.dumps(record))
+    edit(saved, "run.json", lambda record: record.update({key: value}))
+    seal(saved)
     with pytest.raises(PthetaError, match=words):
+        load(saved)
+
+
+def test_a_record_of_too_many_levels_is_refused(tmp_path, levels):
+    run = tmp_path / "run"
+    fit(levels, "made", steps=1, out=run)
+    edit(run, "run.json", lambda record: record["space"].update(levels=10**12))
+    with pytest.raises(PthetaError, match=r"run\.json was changed after the fit"):
+        load(run)
+    seal(run)
+    with pytest.raises(PthetaError, match=r"does not fit the settings in run\.json"):
+        load(run)
+
+
+@pytest.mark.parametrize("key", ["recipe", "settings", "space", "context_space", "columns"])
+def test_a_record_changed_after_the_fit_is_refused(saved, key):
+    others = {
+        "recipe": "nvp",
+        "settings": {"layers": 8},
+        "space": {"kind": "real", "shape": [2], "layout": "sequence"},
+        "context_space": {"kind": "categorical", "categories": 2},
+        "columns": ["a", "b"],
+    }
+    edit(saved, "run.json", lambda record: record.update({key: others[key]}))
+    with pytest.raises(PthetaError, match=r"run\.json was changed after the fit.*Restore it"):
+        load(saved)
+
+
+def test_an_offset_changed_after_the_fit_is_refused(tmp_path, levels):
+    run = tmp_path / "run"
+    fit(levels, "made", steps=1, out=run)
+    edit(run, "run.json", lambda record: record["space"].update(low=100))
+    with pytest.raises(PthetaError, match=r"run\.json was changed after the fit"):
+        load(run)
+
+
+def test_a_model_without_a_digest_of_its_record_is_of_an_older_version_and_loads(saved):
+    unseal(saved)
+    assert load(saved).steps == 3
+
+
+def test_what_does_not_change_the_model_may_be_edited(saved):
+    edit(saved, "run.json", lambda record: record.update(data="another name"))
+    assert load(saved).data == "another name"
+
+
+@pytest.mark.parametrize("name", ["run.json", "state.json"])
+def test_json_nested_too_deeply_is_refused(saved, blobs, name):
+    (saved / name).write_text("[" * 10**6 + "]" * 10**6)
+    with pytest.raises(PthetaError, match=name.replace(".", r"\.")):
+        fit(blobs, "realnvp", steps=5, out=saved, resume=True)
+
+
+def without(name):
+    def change(content):
+        items = content["state"]["dict"]
+        content["state"]["dict"] = [item for item in items if item[0] != name]
+
+    return change
+
+
+def with_part(name, value):
+    def change(content):
+        without(name)(content)
+        content["state"]["dict"].append([name, value])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without("step"),
+        without("seconds"),
+        without("learner"),
+        with_part("batches", {"dict": []}),
+        with_part("step", "3"),
+        with_part("step", -1),
+        with_part("seconds", {"float": "nan"}),
+        with_part("model", {"dict": []}),
+        with_part("validation", 1),
+        lambda content: content.update(state=[1]),
+        lambda content: content.update(tensors=3),
+        lambda content: content.update(state={"dict": [[[], 1]]}),
+    ],
+)
+@pytest.mark.parametrize("sealed", [True, False])
+def test_an_edited_state_is_refused(saved, blobs, change, sealed):
+    edit(saved, "state.json", change)
+    if not sealed:
+        edit(saved, "state.json", lambda content: content.pop("sha256"))
+    before = (saved / "metrics.jsonl").read_text()
+    with pytest.raises(PthetaError, match=r"state\.json.*Restore it"):
+        fit(blobs, "realnvp", steps=5, out=saved, resume=True)
+    assert (saved / "metrics.jsonl").read_text() == before
+
+
+def test_a_state_without_a_digest_is_of_an_older_version_and_goes_on(saved, blobs):
+    edit(saved, "state.json", lambda content: content.pop("sha256"))
+    assert fit(blobs, "realnvp", steps=5, out=saved, resume=True).steps == 5
+
+
+def test_a_missing_file_of_the_state_is_damage(saved, blobs):
+    (saved / "state-3.safetensors").unlink()
+    with pytest.raises(
+        PthetaError, match=r"damaged: state-3\.safetensors, which state\.json names"
+    ):
+        fit(blobs, "realnvp", steps=5, out=saved, resume=True)
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe", b"1", b"[]", b"nonsense", b'{"step": "one"}', b"[" * 10**5]
+)
+def test_a_damaged_history_names_its_line(saved, blobs, line):
+    (saved / "metrics.jsonl").write_bytes(b'{"step": 1}\n' + line + b"\n")
+    with pytest.raises(PthetaError, match=r"metrics\.jsonl is damaged in line 2.*remove it"):
+        load(saved)
+    with pytest.raises(PthetaError, match=r"metrics\.jsonl is damaged in line 2"):
+        fit(blobs, "realnvp", steps=5, out=saved, resume=True)
+
+
+def test_a_last_line_of_the_history_that_was_cut_off_is_left_out(saved):
+    (saved / "metrics.jsonl").write_bytes(b'{"step": 1}\n{"st\xff')
+    assert load(saved).history == ({"step": 1},)
+
+
+def test_a_run_without_history_or_state_goes_on_from_its_start(saved, blobs):
+    (saved / "state.json").unlink()
+    (saved / "metrics.jsonl").write_bytes(b'{"step": 1}\n{"st')
+    run = fit(blobs, "realnvp", steps=3, out=saved, resume=True)
+    assert load(saved).history == run.history
+
+
+def test_a_run_that_has_no_model_yet_can_go_on(saved, blobs):
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(PthetaError, match=r"cut off, or is still going on.*--resume"):
+        load(saved)
+    assert fit(blobs, "realnvp", steps=5, out=saved, resume=True).steps == 5
+    assert load(saved).steps == 5
+
+
+@pytest.mark.parametrize("ending", ["pkl", "pickle", "pt", "pth", "ckpt", "bin", "PKL"])
+def test_a_pickle_beside_a_whole_run_is_refused_by_name(saved, ending):
+    (saved / f"extra.{ending}").touch()
+    with pytest.raises(PthetaError, match=rf"extra\.{ending}.*move the other file out"):
         load(saved)
 
 
@@ -96,6 +276,11 @@ def test_a_pickle_is_refused_and_never_executed(saved, tmp_path, name):
     with pytest.raises(PthetaError, match=r"executed|never\s+unpickles"):
         load(saved)
     assert not (tmp_path / "executed").exists()
+
+
+def test_an_origin_is_what_data_are_loaded_by():
+    asked = inspect.signature(load_data).parameters
+    assert set(Origin.model_fields) == set(asked)
 
 
 def test_no_folder_and_a_foreign_folder_are_told_apart(tmp_path, blobs):

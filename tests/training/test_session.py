@@ -180,3 +180,9 @@ def test_numbers_as_context_are_standardised(blobs):
         fit(d, "realnvp", steps=100).model.log_prob(d.test.x, d.test.context).mean() for d in data
     )
     assert abs(small - large) < 0.05
+
+
+def test_a_run_says_what_its_model_can_do(blobs):
+    run = fit(blobs, "gmm", steps=3)
+    assert repr(run) == "<gmm on blobs: sample, log_prob (exact); 3 steps, 3 steps done>"
+    assert "sample, log_prob (exact)" in repr(run.model)

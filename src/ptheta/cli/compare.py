@@ -19,6 +19,9 @@ from ptheta.cli.options import (
     parse_seconds,
     print_json,
 )
+from ptheta.files import refuse_unwritable
+
+_ROOM = 2**20  # bytes, about what a report takes
 
 
 @click.command()
@@ -64,6 +67,7 @@ def compare(
     from ptheta.evaluation.report import write_report
     from ptheta.evaluation.table import comparison_table
 
+    refuse_unwritable(out, _ROOM)
     limit = parse_seconds(seconds, minutes)
     loaded = load_source(source, options)
     with CompareProgress(quiet=quiet) as progress:
@@ -82,11 +86,13 @@ def compare(
             progress=progress.event,
             on_progress=progress,
         )
-    write_report(found, out)
+    # what was found is seen even where the report cannot be written after all
     if as_json:
         print_json(found.to_json())
     else:
         console().print(comparison_table(found))
+    write_report(found, out)
+    if not as_json:
         click.echo(f"report in {out}")
     if found.interrupted:
         click.echo("ptheta: interrupted; what was done is in the report.", err=True)

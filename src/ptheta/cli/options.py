@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ptheta.data.dataset import Data
 
 F = TypeVar("F", bound=Callable[..., Any])
+SEEDS = click.IntRange(0, 2**32 - 1)  # what scikit-learn takes, too
 _DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 
 
@@ -34,7 +35,7 @@ def common(function: F) -> F:
     """The options that every command has."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON for machines."),
-        click.option("--seed", type=int, default=0, show_default=True, help="The seed."),
+        click.option("--seed", type=SEEDS, default=0, show_default=True, help="The seed."),
         click.option("--device", type=_DEVICES, default="auto", show_default=True),
         click.option("--quiet", is_flag=True, help="Show no progress."),
     ):
@@ -51,7 +52,7 @@ def data_options(function: F) -> F:
         click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out."),
         click.option("--splits", metavar="TRAIN,VALIDATION,TEST",
                      help="The shares of the three splits, such as 0.8,0.1,0.1."),
-        click.option("--split-seed", type=int, default=0, show_default=True,
+        click.option("--split-seed", type=SEEDS, default=0, show_default=True,
                      help="The seed of the splits, and of a synthetic set."),
         click.option("--size", "image_size", type=click.IntRange(1),
                      help="Resize images to this many pixels a side."),

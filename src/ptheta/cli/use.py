@@ -6,8 +6,9 @@ __all__ = ["evaluate", "sample", "score"]
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -16,8 +17,15 @@ from ptheta.cli.options import common, print_json
 from ptheta.errors import PthetaError
 
 if TYPE_CHECKING:
-    from ptheta.data.dataset import Data
+    from torch import Tensor
+
+    from ptheta.data.dataset import Data, Split
+    from ptheta.evaluation.quality import Quality
     from ptheta.fitting import Run
+    from ptheta.spaces import Discrete, Positive, Real, Space
+
+_TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
+_LEAST = 40  # rows of a file: two halves are compared, and that takes 20 of each
 
 
 @click.command()
@@ -31,7 +39,8 @@ if TYPE_CHECKING:
     required=True,
     help="A file: .png, .npz, .npy, .csv, .parquet, .jsonl, .txt; or a folder of images.",
 )
-@click.option("--context", help="What to condition on: a label or its code.")  # fmt: skip
+@click.option("--context", help="What to condition on: a label, or a sentence where the run was "
+                                "fitted to sentences.")  # fmt: skip
 @common
 def sample(
     folder: Path,
@@ -50,8 +59,11 @@ def sample(
     from ptheta.fitting import load
 
     run = load(folder, device)
-    drawn = draw(run.model, count, context_of(run, count, context), seed=seed)
-    path = save_samples(drawn, run.space, out, columns=run.columns)
+    given, space = context_of(run, count, context), run.space
+    drawn = draw(run.model, count, given, seed=seed)
+    if out.suffix.lower() in _TABLES:
+        drawn, space = _beside_context(run, drawn, given)
+    path = save_samples(drawn, space, out, columns=run.columns)
     if as_json:
         print_json({"samples": count, "path": str(path), "seed": seed})
     else:
@@ -145,15 +157,38 @@ def evaluate(
     from ptheta.fitting import load
 
     run = load(folder, device)
-    loaded = _load_again(run, source)
-    found = evaluate_run(run, loaded, samples=samples, seed=seed)
+    reference, outside = None, 0
+    if source is None or _has_splits(run, source):
+        loaded = _load_again(run, source)
+    else:
+        loaded, outside = _held_out(run, source)
+        reference = _floor(loaded, samples, seed)
+    found = evaluate_run(run, loaded, samples=samples, seed=seed, reference=reference)
     if as_json:
-        print_json(found.to_json())
+        print_json(found.to_json() | {"outside": outside})
     else:
         from ptheta.display import console
         from ptheta.evaluation.table import evaluation_table
 
         console().print(evaluation_table(found))
+    if outside:
+        click.echo(f"ptheta: {outside} of the {len(loaded.test) + outside} rows of {source} lie "
+                   "outside what the run was fitted to, or hold values that are missing or not "
+                   "finite: the figures are those of the other rows.", err=True)  # fmt: skip
+
+
+def _has_splits(run: Run, source: str) -> bool:
+    """Whether a source is a data set with splits of its own, or just those of the fit."""
+    from ptheta.data.load import data_names, load_data
+
+    if source in data_names() or source.startswith("hf:"):
+        return True
+    if run.origin.get("source") != str(Path(source).expanduser().resolve()):
+        return False
+    try:
+        return load_data(**run.origin).fingerprint == run.fingerprint
+    except PthetaError:
+        return False
 
 
 def _load_again(run: Run, source: str | None) -> Data:
@@ -163,21 +198,93 @@ def _load_again(run: Run, source: str | None) -> Data:
         raise PthetaError(
             f"the run was fitted to data in memory ({run.data}); name a file with --data."
         )
-    origin = dict(run.origin)
+    origin: dict[str, Any] = {"context": None if run.context_space is None else "label"}
+    origin |= run.origin
     if source is not None:
         origin["source"] = source
     loaded = load_data(**origin)
-    if loaded.space != run.space:
-        raise PthetaError(
-            f"the run was fitted to {run.space.describe()}, but {loaded.name} is "
-            f"{loaded.space.describe()}."
-        )
     if source is None and loaded.fingerprint != run.fingerprint:
         raise PthetaError(
             f"{loaded.name} has changed since the run was fitted, so its test rows may have been "
-            "trained on; name the data with --data to measure on them all the same."
+            "trained on; name the data with --data to measure on all of its rows all the same."
+        )
+    if (loaded.space, loaded.context_space) != (run.space, run.context_space):
+        raise PthetaError(
+            f"the run was fitted to {_spaces(run)}, and {loaded.name} is {_spaces(loaded)}: they "
+            "differ in kind, shape, range, labels or columns. Give data of the run's own space."
         )
     return loaded
+
+
+def _spaces(of: Run | Data) -> str:
+    given = "" if of.context_space is None else f" given {of.context_space.describe()}"
+    return f"{of.space.describe()}{given}"
+
+
+def _held_out(run: Run, source: str) -> tuple[Data, int]:
+    """All rows of a source as held-out rows in the space of a run, and how many lie outside."""
+    from ptheta.data.dataset import Data
+    from ptheta.data.load import load_rows
+
+    rows = load_rows(
+        source,
+        run.space,
+        run.columns,
+        run.context_space,
+        run.origin.get("context"),
+        image_size=run.origin.get("image_size"),
+    )
+    inside = run.space.contains(rows.x[:])
+    kept = _taken(rows, inside.nonzero()[:, 0])
+    if len(kept) < _LEAST:
+        raise PthetaError(
+            f"{source} has {len(kept)} rows inside what the run was fitted to "
+            f"({len(rows) - len(kept)} lie outside), and figures need at least {_LEAST}. Give more "
+            "rows, or look at each of them with `ptheta score`."
+        )
+    data = Data(source, run.space, kept, kept, kept, run.context_space, columns=run.columns)
+    return data, len(rows) - len(kept)
+
+
+def _floor(data: Data, samples: int, seed: int) -> Quality:
+    """What a perfect model would get: one half of the rows in the place of samples of the other."""
+    import torch
+
+    from ptheta.evaluation.evaluate import noise_floor
+
+    order = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(seed))
+    seen, unseen = (_taken(data.test, half) for half in order.tensor_split(2))
+    return noise_floor(replace(data, train=seen, test=unseen), samples=samples, seed=seed)
+
+
+def _taken(rows: Split, index: Tensor) -> Split:
+    from ptheta.data.dataset import Split
+
+    return Split(rows.x[index], None if rows.context is None else rows.context[index])
+
+
+def _beside_context(run: Run, drawn: Tensor, context: Tensor | None) -> tuple[Tensor, Space]:
+    """Draws in a table in which the class that each was drawn for is one more column."""
+    import torch
+
+    from ptheta.spaces import Categorical, Column, Table
+
+    space, given = run.space, run.context_space
+    if context is None or not isinstance(given, Categorical) or given.shape:
+        return drawn, space
+    if isinstance(space, Table):
+        columns = space.columns
+    else:
+        named = len(run.columns) == space.features
+        names = run.columns if named else [f"x{i}" for i in range(space.features)]
+        plain = cast("Real | Positive | Discrete | Categorical", space)
+        scalar = replace(plain, shape=(), layout="vector")
+        columns = tuple(Column(name, scalar) for name in names)
+    name = run.origin.get("context") or "label"
+    if name in [column.name for column in columns]:
+        return drawn, space
+    x = torch.cat([drawn.flatten(1).double(), context[:, None].double()], dim=1)
+    return x, Table((*columns, Column(name, given)))
 
 
 def _save_scores(verb: str, values: Sequence[float], out: Path) -> None:

@@ -161,10 +161,47 @@ def _channels_last(shape: tuple[int, ...]) -> bool:
 
 
 def _numpy(values: Any, where: str) -> NDArray[Any]:
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asanyarray(values)
+    try:
+        array = (
+            values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asanyarray(values)
+        )
+    except ValueError as error:
+        _refuse_ragged(values, where)
+        raise PthetaError(f"{where} cannot be read as an array: {error}.") from None
     if array.dtype == object:
         raise PthetaError(f"{where} holds Python objects, but numbers are needed.")
     return array
+
+
+def _refuse_ragged(rows: Any, where: str) -> None:
+    """Names the first row that keeps rows from being an array, if it is for their lengths."""
+    shapes = [_shape(row) for row in rows]
+    for number, shape in enumerate(shapes, 1):
+        if shape is None or shape != shapes[0]:
+            beside = "" if shape is None else f", but row 1 has {_length(shapes[0])}"
+            raise PthetaError(
+                f"row {number} of {where} has {_length(shape)}{beside}. Give all rows the same "
+                "length."
+            )
+
+
+def _shape(row: Any) -> tuple[int, ...] | None:
+    try:
+        return np.shape(row)
+    except ValueError:
+        return None
+
+
+def _length(shape: tuple[int, ...] | None) -> str:
+    match shape:
+        case None:
+            return "parts of different lengths"
+        case ():
+            return "a single value"
+        case (length,):
+            return f"{length} value{'s'[: length != 1]}"
+        case _:
+            return f"shape {_size(shape)}"
 
 
 def interpret_array(contents: Arrays) -> Examples:

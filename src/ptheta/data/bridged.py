@@ -32,6 +32,7 @@ from ptheta.protocols import (
     SupportsLogProb,
     SupportsSample,
     SupportsUnnormalizedLogProb,
+    summary,
 )
 from ptheta.spaces import Space
 
@@ -79,6 +80,17 @@ class Bridged(nn.Module, Generic[M]):
         self.model = model
         self.bridge = bridge
         self.space = space
+
+    @property
+    def loose_by(self) -> str:
+        """What a bound is loose by: the noise of a stochastic bridge, or the model's own bound."""
+        parts = ["dequantisation"] if self.bridge.stochastic else []
+        parts += ["variational"] if isinstance(self.model, _Bound) else []
+        return " and ".join(parts)
+
+    def extra_repr(self) -> str:
+        """What the model can do, first of all that is printed of it."""
+        return f"{self.space.describe()}: {summary(self)}"
 
     @torch.no_grad()
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:

@@ -288,23 +288,27 @@ def standardising(space: Space) -> Bridge:
     return Chain(steps)
 
 
-def dequantising(space: Space) -> Bridge:
+def dequantising(space: Space, logit: float | None = None) -> Bridge:
     """The bridge for models that live on the reals: everything becomes a standardised vector.
 
     Arguments:
         space: The space of the data.
+        logit: The margin of the logit that dequantised levels pass through; None leaves it out.
 
     Returns:
         A bridge to vectors of `space.features` reals; it is stochastic where there are levels.
 
     Raises:
-        PthetaError: There are unordered categories, or values that may be missing.
+        PthetaError: There are unordered categories, or values that may be missing, or a logit is
+            asked for where there are no levels.
     """
     categorical = _mask(space, Categorical)
     if categorical.any():
         raise PthetaError(
             f"unordered categories have no place on the reals{_named(space, categorical)}."
         )
+    if logit is not None and not isinstance(space, Discrete):
+        raise PthetaError(f"a logit is for levels, and this is {space.describe()}.")
     if isinstance(space, Table) and space.missing:
         gaps = torch.tensor([column.missing for column in space.columns])
         raise PthetaError(
@@ -320,6 +324,8 @@ def dequantising(space: Space) -> Bridge:
             levels[list(group.positions)] = group.space.levels
     if (levels > 0).any():
         steps.append(Dequantise(levels.reshape(space.shape), space.dtype))
+    if logit is not None and isinstance(space, Discrete):
+        steps.append(Logit(space.levels, logit))
     dtype = torch.float64 if isinstance(space, Table) else torch.float32
     steps.append(Standardise(space.shape, dtype=dtype))
     steps.append(Flatten(space.shape))

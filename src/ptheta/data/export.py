@@ -4,9 +4,6 @@ from __future__ import annotations
 
 __all__ = ["save_samples"]
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +15,7 @@ from torch import Tensor
 from ptheta.data.images import example_image, image_grid
 from ptheta.data.schema import decode
 from ptheta.errors import PthetaError
+from ptheta.files import whole_file, whole_folder
 from ptheta.spaces import Categorical, Column, Discrete, Positive, Real, Space, Table
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ def save_samples(
         The path.
 
     Raises:
-        PthetaError: The space cannot be written so, or the ending is not known.
+        PthetaError: The space cannot be written so, the ending is not known, or the disk is full.
 
     Example:
         >>> import torch
@@ -70,7 +68,7 @@ def save_samples(
             f"{path.name} has an ending that is not known. Samples are written as "
             f"{', '.join(writers)}, or to a folder of images."
         )
-    return _atomically(path, write)
+    return _write(path, write)
 
 
 def save_table(frame: pd.DataFrame, path: str | Path) -> Path:
@@ -95,33 +93,13 @@ def save_table(frame: pd.DataFrame, path: str | Path) -> Path:
         raise PthetaError(
             f"{path.name} has an ending that a table cannot have. Give one of {', '.join(writers)}."
         )
-    return _atomically(path, write)
+    return _write(path, write)
 
 
-def _atomically(path: Path, write: Callable[[Path], object]) -> Path:
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        write(Path(temporary))
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException as error:
-        if temporary is not None:
-            os.unlink(temporary)
-        if isinstance(error, OSError):
-            raise PthetaError(
-                f"cannot write {path}: {error.strerror or error}. Nothing was left half written."
-            ) from None
-        raise
+def _write(path: Path, write: Callable[[Path], object]) -> Path:
+    with whole_file(path) as temporary:
+        write(temporary)
     return path
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _save_folder(x: Tensor, space: Space, path: Path) -> Path:
@@ -130,19 +108,17 @@ def _save_folder(x: Tensor, space: Space, path: Path) -> Path:
             f"{space.describe()} cannot be written to a folder of images. Give a file ending in "
             ".csv, .parquet or .npz."
         )
-    images = [example_image(example, space) for example in x]
-    if path.exists() and any(path.iterdir()):
+    if path.is_file():
+        raise PthetaError(
+            f"{path} is a file, and images without an ending are written to a folder. Name a new "
+            "folder, or give an ending such as .png."
+        )
+    if path.is_dir() and any(path.iterdir()):
         raise PthetaError(f"the folder {path} is not empty. Give a new one.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent))
-    try:
-        for i, image in enumerate(images):
-            image.save(temporary / f"{i:0{len(str(len(images)))}}.png")
-        temporary.chmod(0o777 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary)
-        raise
+    digits = len(str(len(x)))
+    with whole_folder(path) as temporary:
+        for i, example in enumerate(x):
+            example_image(example, space).save(temporary / f"{i:0{digits}}.png")
     return path
 
 

@@ -141,7 +141,14 @@ def _decide_all(
     decided = [decide(summary) for summary in summaries.values()]
     columns = tuple(column for column, _ in decided)
     exact = all(summary.exact_in_float32 for summary in summaries.values())
-    return columns, space_of(columns, exact), tuple(note for _, notes in decided for note in notes)
+    notes = [note for _, found in decided for note in found]
+    rounded = [c.name for c in columns if isinstance(c.space, Real) and summaries[c.name].rounded]
+    if rounded:
+        notes.append(
+            f"Real numbers that repeat, as rounded ones do, in {quoted(rounded, 4)}: a density "
+            "can rise without end at the values that repeat, so likelihoods will flatter."
+        )
+    return columns, space_of(columns, exact), tuple(notes)
 
 
 def stream_table(

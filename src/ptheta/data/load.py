@@ -79,6 +79,8 @@ def load_data(
     """
     if isinstance(source, Data):
         return source
+    if not 0 <= seed < 2**63:
+        raise PthetaError(f"the seed of a split must be from 0 to {2**63 - 1}, got {seed}.")
     path = None if isinstance(source, str) and source in SYNTHETIC else _existing(source)
     origin: dict[str, Any] = {}
     if isinstance(source, str) or path is not None:
@@ -137,10 +139,13 @@ def load_rows(
         path = _existing(source)
         channels = space.shape[0] if space.layout == "image" else None
         contents = _read(source, path, image_size, strict=True, stream=False, channels=channels)
-    x = _conform(contents, space, columns)
     if context_space is None:
-        return Split(x)
-    return Split(x, _context_of(contents, context_space, context_name or "label"))
+        return Split(_conform(contents, space, columns))
+    name = context_name or "label"
+    context = _context_of(contents, context_space, name)
+    if isinstance(contents, Frame):
+        contents = replace(contents, frame=contents.frame.drop(columns=name))
+    return Split(_conform(contents, space, columns), context)
 
 
 def data_names() -> dict[str, str]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 KINDS = ("real", "positive", "discrete", "categorical")
 
 _MOST_LEVELS = 256
+_LARGEST = 1e100  # its square is finite
 _MOST_DISTINCT_LEVELS = 64
 _MOST_CATEGORIES = 1000
 _MOST_FORCED_LEVELS = 65536
@@ -93,6 +94,13 @@ class Summary:
                 f"column '{self.name}' of {self.where} holds an infinite number in row {row}. "
                 "Mend or remove that row, or leave it empty if the value is missing."
             )
+        if (extreme := np.abs(present).max()) > _LARGEST:
+            raw = values.to_numpy(dtype=np.float64, na_value=np.nan)
+            row = int(np.flatnonzero(np.abs(raw) == extreme)[0]) + self.rows + 1
+            raise PthetaError(
+                f"column '{self.name}' of {self.where} holds {extreme:g} in row {row}, which is "
+                "too large to compute with. Mend or remove that row, or scale the column."
+            )
         self.whole &= bool((present == np.round(present)).all())
         self.low = min(self.low, float(present.min()))
         self.high = max(self.high, float(present.max()))
@@ -113,6 +121,11 @@ class Summary:
         return len(self.counts)
 
     @property
+    def rounded(self) -> bool:
+        """Whether values repeat so often that they must be rounded: ten times on average."""
+        return self.distinct <= min(_MOST_COUNTED, 0.1 * self.present)
+
+    @property
     def exact_in_float32(self) -> bool:
         """Whether float32 keeps a thousandth of the standard deviation."""
         deviation = math.sqrt(self.spread / max(self.present, 1))
@@ -122,8 +135,8 @@ class Summary:
 def decide(found: Summary) -> tuple[Column, tuple[str, ...]]:
     """The kind of a column, from its summary.
 
-    Two values are binary or two categories; texts are categories; whole numbers of which there are
-    few are levels; other numbers are real.
+    Texts are categories; whole numbers of which there are few are levels, binary where there are
+    two side by side; other numbers are real.
 
     Arguments:
         found: The summary.
@@ -158,8 +171,6 @@ def _inferred(found: Summary) -> tuple[Real | Discrete | Categorical, tuple[str,
     if found.boolean:
         return Discrete(), ()
     span = found.high - found.low + 1
-    if found.distinct == 2 and not (found.whole and span == 2):
-        return _categories(found), ()
     if found.whole and found.distinct <= _MOST_DISTINCT_LEVELS and span <= _MOST_LEVELS:
         return Discrete(levels=int(span), low=int(found.low)), _identifier_note(found)
     return Real(), _real_notes(found)
@@ -239,7 +250,12 @@ def _identifier_note(found: Summary) -> tuple[str, ...]:
 def _real_notes(found: Summary) -> tuple[str, ...]:
     notes = list(_identifier_note(found))
     value, count = found.counts.most_common(1)[0]
-    if count > 0.5 * found.present:
+    if found.distinct == 2:
+        notes.append(
+            f"Column '{found.name}' takes two values only and is taken as real, where likelihoods "
+            f"will flatter; --kind {found.name}=categorical makes them categories."
+        )
+    elif count > 0.5 * found.present:
         notes.append(
             f"Column '{found.name}' is {_label(value)} in {count / found.present:.0%} of the rows: "
             "as a real number it has no bounded density there, so likelihoods will flatter."
@@ -381,7 +397,7 @@ def encode_context(
         PthetaError: A value is missing, or is a category that is not known.
     """
     column = Column(name, space if isinstance(space, Categorical) else Real())
-    codes = torch.from_numpy(_encode(values, column, where, 0))
+    codes = torch.tensor(_encode(values, column, where, 0))
     if isinstance(space, Real):
         inside, allowed = codes.isfinite(), "numbers"
     else:

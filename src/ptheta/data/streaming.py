@@ -2,9 +2,9 @@
 
 __all__ = ["SelectedRows", "cache_folder", "file_key", "fits_in_memory", "mapped_array"]
 
+import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from ptheta.data.dataset import Rows
+from ptheta.files import explained, whole_file
 
 
 class SelectedRows:
@@ -58,13 +59,25 @@ def _free_memory() -> int:
 
 
 def cache_folder() -> Path:
-    """The folder for what is fetched or converted: ``PTHETA_CACHE``, or the user's cache folder."""
+    """The folder for what is fetched or converted: ``PTHETA_CACHE``, or the user's cache folder.
+
+    Raises:
+        CannotWrite: It cannot be made.
+    """
     from pooch import os_cache
 
     given = os.environ.get("PTHETA_CACHE")
     folder = Path(given) if given else Path(os_cache("ptheta"))
-    folder.mkdir(parents=True, exist_ok=True)
+    with explained(folder, _advice(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _advice(folder: Path) -> str:
+    return (
+        f"The cache folder is {folder}: make room there, or name another folder in the variable "
+        "PTHETA_CACHE."
+    )
 
 
 def mapped_array(
@@ -83,21 +96,35 @@ def mapped_array(
 
     Returns:
         The array, read-only.
+
+    Raises:
+        CannotWrite: There is no room for it in the cache folder.
     """
     name = hashlib.sha256(repr((*key, shape, np.dtype(dtype).str)).encode()).hexdigest()[:32]
     path = cache_folder() / f"{name}.npy"
     if not path.exists():
-        handle, temporary = tempfile.mkstemp(suffix=".npy", dir=path.parent)
-        os.close(handle)
-        try:
-            array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+        with whole_file(path, _advice(path.parent)) as temporary:
+            array = _reserved(temporary, shape, dtype)
             fill(array)
             array.flush()
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
     return np.load(path, mmap_mode="r")
+
+
+def _reserved(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> np.memmap[Any, Any]:
+    """An array in a new file whose space on disk is taken, where the system can do so.
+
+    A disk that is full is then an error here. Memory that is mapped to a file with holes would
+    end the process at the first value that finds no room.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                    raise
+    return array
 
 
 def file_key(path: Path) -> tuple[object, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 __all__ = ["TABLE_ENDINGS", "read_chunks", "read_table", "tidy"]
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 TABLE_ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".jsonl", ".ndjson")
 
 _MISSING = ["", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "-nan", "#N/A"]
+
+_BLOCK = 16 * 2**20  # bytes of a file that are read together
+_WHOLE = 2**30
+_SURE = 3  # lines that look like rows and are not by chance
+_LONG_FIELD = "straddling object"  # what the reader says of a field longer than its block
+_CLOSE_IT = (
+    "Close it, or double a quote that belongs to the text; where the lines are text, put spaces in "
+    "place of the line breaks."
+)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -52,14 +62,26 @@ def read_chunks(path: Path) -> Iterator[pd.DataFrame]:
     import pyarrow as pa
 
     _refuse_empty(path)
+    rows = 0
     try:
         for batch in _batches(path):
-            yield tidy(_to_frame(pa.Table.from_batches([batch]), path), path.name)
+            table = pa.Table.from_batches([batch])
+            if path.suffix.lower() != ".parquet":
+                _refuse_swallowed(table, path, rows)
+            yield tidy(_to_frame(table, path), path.name)
+            rows += len(table)
     except pa.ArrowInvalid as error:
+        if _LONG_FIELD in str(error):
+            raise PthetaError(
+                f"{path.name} has a field of more than {_BLOCK // 2**20} MB after row {rows}: is a "
+                f"quote not closed? {_CLOSE_IT}"
+            ) from None
         raise PthetaError(
             f"{path.name} cannot be read: {_first_line(error)}. Mend that row, or give the "
             "column's kind (--kind NAME=categorical)."
         ) from None
+    except OSError as error:
+        raise PthetaError(f"{path.name} cannot be read: {error.strerror or error}.") from None
 
 
 def tidy(frame: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -112,9 +134,28 @@ def _json_lines(path: Path) -> pa.Table:
         return json.read_json(path)
     except pa.ArrowInvalid as error:
         raise PthetaError(
-            f"{path.name} cannot be read as JSON lines: {_first_line(error)}. Each line must be "
-            'one object, such as {"height": 1.8}.'
+            f"{path.name} cannot be read as JSON lines: {_in_line(error, path)}. Each line must "
+            'be one object, such as {"height": 1.8}.'
         ) from None
+
+
+def _in_line(error: pa.ArrowInvalid, path: Path) -> str:
+    """What is wrong, with the line, where the reader counts rows of a block from 0."""
+    import pyarrow as pa
+    from pyarrow import json
+
+    try:
+        # one block, so that rows are counted from the start of the file
+        json.read_json(path, json.ReadOptions(use_threads=False, block_size=_WHOLE))
+    except pa.ArrowInvalid as whole:
+        error = whole
+    said, _, row = _first_line(error).rpartition(" in row ")
+    if not row.isdigit():
+        return _first_line(error)
+    with path.open("rb") as stream:
+        lines = (number for number, line in enumerate(stream, 1) if line.strip())
+        line = next(islice(lines, int(row), None), None)
+    return said.rstrip(".") if line is None else f"{said.rstrip('.')}, in line {line}"
 
 
 def _delimited(path: Path) -> pa.Table:
@@ -123,7 +164,15 @@ def _delimited(path: Path) -> pa.Table:
 
     parse, read, convert = _options(path, threads=True)
     try:
-        return reader.read_csv(path, read, parse, convert)
+        try:
+            table = reader.read_csv(path, read, parse, convert)
+        except pa.ArrowInvalid as error:
+            if _LONG_FIELD not in str(error):
+                raise
+            read.block_size = _WHOLE
+            table = reader.read_csv(path, read, parse, convert)
+        _refuse_swallowed(table, path)
+        return table
     except pa.ArrowInvalid as error:
         # only the slower reader, on one thread, knows the number of a row
         _refuse_ragged(path)
@@ -155,6 +204,68 @@ def _refuse_ragged(path: Path) -> None:
         )
 
 
+def _refuse_swallowed(table: pa.Table, path: Path, before: int = 0) -> None:
+    """Refuses rows that lie inside a field, which is what a quote that is not closed leaves.
+
+    Arguments:
+        table: The table, or a part of it.
+        path: The file.
+        before: The rows before that part.
+    """
+    import pyarrow as pa
+    from pyarrow import compute
+
+    find: Any = compute  # its functions are made at run time
+    types = [field.type for field in table.schema]
+    numbers = [pa.types.is_integer(t) or pa.types.is_floating(t) for t in types]
+    delimiter = _header(path)[0]
+    for place, (column, type_) in enumerate(zip(table.itercolumns(), types, strict=True)):
+        if len(types) == 1 or not pa.types.is_string(type_):
+            continue
+        for row in find.indices_nonzero(find.match_substring(column, "\n")).to_pylist():
+            text = column[row].as_py()
+            swallowed = _rows_inside(text, place, numbers, delimiter)
+            if swallowed:
+                found = "a line like a row" if swallowed == 1 else f"{swallowed} lines like rows"
+                raise PthetaError(
+                    f"{path.name} has {found} inside one field: column "
+                    f"'{table.column_names[place]}' of row {before + row + 1}, which begins "
+                    f"{text.strip().splitlines()[0][:40]!r}. Is a quote not closed there? "
+                    f"{_CLOSE_IT}"
+                )
+
+
+def _rows_inside(text: str, place: int, numbers: Sequence[bool], delimiter: str) -> int:
+    """The number of rows that a field holds besides its own; 0 where it is text of several lines.
+
+    A field that swallowed rows is the end of one row, whole rows, and the start of another: the
+    separators are as many as in rows, and numbers are where the table has numbers.
+
+    Arguments:
+        text: The field.
+        place: The number of its column, from 0.
+        numbers: For each column, whether it holds numbers.
+        delimiter: What separates fields.
+    """
+    last = len(numbers) - 1
+    first, *lines = [line for line in text.split("\n") if line.strip()] or [""]
+    if text.count(delimiter) != last * len(lines):
+        return 0
+    # without numbers to tell by, a few lines of text with a comma each may be just that
+    if not lines or (not any(numbers) and len(lines) < _SURE):
+        return 0
+    starts = [place, *[0] * len(lines)]
+    ends = [last] * len(lines) + [place]
+    for line, start, end in zip([first, *lines], starts, ends, strict=True):
+        fields = line.split(delimiter)
+        if len(fields) != end - start + 1:
+            return 0
+        for field, number in zip(fields, numbers[start : end + 1], strict=True):
+            if number and field.strip() not in _MISSING and not _is_number(field):
+                return 0
+    return len(lines)
+
+
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     from pyarrow import csv as reader
     from pyarrow import parquet
@@ -163,7 +274,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
         yield from parquet.ParquetFile(path).iter_batches(batch_size=65536)
     else:
         parse, read, convert = _options(path, threads=False)
-        read.block_size = 16 * 2**20
+        read.block_size = _BLOCK
         yield from reader.open_csv(path, read, parse, convert)
 
 

@@ -21,6 +21,7 @@ from ptheta.evaluation.prdc import overlap
 from ptheta.evaluation.quality import Quality
 from ptheta.evaluation.rating import Attempt, Rating, Status, rate
 from ptheta.evaluation.rows import head
+from ptheta.files import CannotWrite
 from ptheta.fitting import Diverged, Run
 from ptheta.protocols import density_kind
 from ptheta.recipes.registry import find
@@ -28,6 +29,8 @@ from ptheta.recipes.settings import settings_of
 
 # what likelihood is taken on, at most: the error of a mean over these is small enough
 _ROWS = 5000
+
+_NO_ROOM = "The comparison ended there. Make room, and compare again with another --runs DIR."
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,9 @@ class Bench:
             return self._measured(attempt, run)
         except Diverged as error:
             return dataclasses.replace(attempt, status="diverged", message=str(error))
+        except CannotWrite as error:
+            # a full disk says nothing of the recipe, and would end every later run as well
+            raise CannotWrite(error.fact, _NO_ROOM) from None
         except PthetaError as error:
             # once a run has trained, what fails is its outcome
             status = "diverged" if attempt.steps else "refused"

@@ -23,6 +23,7 @@ from ptheta.evaluation.bench import Bench, Entry, Watcher, plan_runs
 from ptheta.evaluation.evaluate import noise_floor, plain
 from ptheta.evaluation.quality import Quality
 from ptheta.evaluation.rows import head
+from ptheta.files import explained, whole_file
 from ptheta.fitting import Progress, fit, resolve_device
 from ptheta.spaces import Space
 
@@ -124,6 +125,7 @@ def compare(
     Raises:
         PthetaError: There is no such recipe or setting, the folder is in use, or there are too
             few held-out rows.
+        CannotWrite: A run or the comparison cannot be written.
     """
     names = list(dict.fromkeys([*recipes, BASELINE]))
     given = {name: dict((settings or {}).get(name, {})) for name in names}
@@ -175,7 +177,8 @@ def compare(
         interrupted=bench.interrupted,
     )
     text = json.dumps(comparison.to_json(), indent=1, default=str)
-    (folder / "comparison.json").write_text(text, encoding="utf-8")
+    with whole_file(folder / "comparison.json") as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return comparison
 
 
@@ -185,7 +188,8 @@ def _folder(out: str | Path) -> Path:
         raise PthetaError(
             f"{folder} is in use already; name another folder for the runs, or remove it."
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 __all__ = ["comparison_table", "evaluation_table", "write_report"]
 
-import os
+import inspect
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ptheta.evaluation.bench import Entry
-from ptheta.evaluation.compare import BASELINE, Comparison
+from ptheta.evaluation.compare import BASELINE, Comparison, compare
 from ptheta.evaluation.rating import COVERAGE_DISTANCE, NATS_DISTANCE, Attempt
 from ptheta.evaluation.table import COLUMNS, comparison_table, evaluation_table, rating_cells
+from ptheta.files import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ptheta.evaluation.pictures import Picture
+
+_PYTHON_ALONE = ("settings", "learning_rates")  # what no option of the command can say
 
 
 def write_report(comparison: Comparison, path: str | Path) -> Path:
@@ -32,13 +36,13 @@ def write_report(comparison: Comparison, path: str | Path) -> Path:
 
     Returns:
         The path.
+
+    Raises:
+        CannotWrite: It cannot be written.
     """
     path = Path(path)
-    page = _page(comparison)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partly = path.with_name(path.name + ".partly")
-    partly.write_text(page, encoding="utf-8")
-    os.replace(partly, path)
+    with whole_file(path) as temporary:
+        temporary.write_text(_page(comparison), encoding="utf-8")
     return path
 
 
@@ -86,7 +90,7 @@ def _page(comparison: Comparison) -> str:
         gaps=[gap for entry in comparison.entries for gap in _gaps(entry)],
         attempts=[a for entry in comparison.entries for a in entry.attempts],
         command=_command(comparison),
-        again=_again,
+        again=partial(_again, comparison.budget),
         nats_distance=NATS_DISTANCE,
         coverage_distance=COVERAGE_DISTANCE,
         loading=_loading_in_python(comparison),
@@ -139,17 +143,29 @@ def _gaps(entry: Entry) -> list[_Gap]:
 
 
 def _command(comparison: Comparison) -> str:
-    """The command that makes the comparison again."""
-    budget = comparison.budget
-    words = ["ptheta", "compare", str(comparison.origin.get("source", comparison.data))]
+    """What makes the comparison again: the command, or Python where no option says as much."""
+    budget, changed = comparison.budget, _changed(comparison.budget)
+    unlimited = budget["seconds"] is None and budget["steps"] is None
+    if unlimited or not comparison.origin or not changed.keys().isdisjoint(_PYTHON_ALONE):
+        given = "".join(f", {name}={value!r}" for name, value in changed.items())
+        again = f'ptheta.compare(data, {budget["recipes"]!r}, out="again"{given})'
+        return f"{_loading_in_python(comparison)}\n{again}"
+    words = ["ptheta", "compare", comparison.origin["source"]]
     words += [*budget["recipes"], *_loading(comparison.origin)]
-    words += ["--seeds", str(budget["seeds"]), "--seed", str(budget["seed"])]
-    for unit in ("seconds", "steps"):
-        if budget[unit] is not None:
-            words += [f"--{unit}", f"{budget[unit]:g}"]
-    if budget["quick"]:
-        words.append("--quick")
-    return shlex.join([*words, "--device", budget["device"], "-o", "report.html"])
+    for name in ("seeds", "seed", "steps", "samples", "device", "precision"):
+        if name in changed:
+            words += [f"--{name}", str(changed[name])]
+    # with --steps, the command has no default for --seconds
+    if budget["seconds"] is not None and ("seconds" in changed or "steps" in changed):
+        words += ["--seconds", f"{budget['seconds']:.15g}"]
+    return shlex.join([*words, "--quick"] if budget["quick"] else words)
+
+
+def _changed(budget: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked of `compare` that is not its default."""
+    usual = {name: p.default for name, p in inspect.signature(compare).parameters.items()}
+    usual |= {"settings": {}, "learning_rates": list(usual["learning_rates"])}
+    return {k: v for k, v in budget.items() if k in usual and k != "recipes" and v != usual[k]}
 
 
 def _loading(origin: Mapping[str, Any]) -> list[str]:
@@ -162,23 +178,32 @@ def _loading(origin: Mapping[str, Any]) -> list[str]:
     for column in origin.get("drop") or ():
         words += ["--drop", str(column)]
     if origin.get("splits"):
-        words += ["--splits", ",".join(f"{share:g}" for share in origin["splits"])]
+        words += ["--splits", ",".join(repr(share) for share in origin["splits"])]
+    if origin.get("seed"):
+        words += ["--split-seed", str(origin["seed"])]
     if origin.get("image_size"):
         words += ["--size", str(origin["image_size"])]
-    return [*words, "--strict"] if origin.get("strict") else words
+    if origin.get("strict"):
+        words.append("--strict")
+    if origin.get("stream") is not None:
+        words.append("--stream" if origin["stream"] else "--no-stream")
+    return words
 
 
 def _loading_in_python(comparison: Comparison) -> str:
-    given = {k: v for k, v in comparison.origin.items() if v or k == "seed"}
-    source = given.pop("source", comparison.data)
-    words = [repr(source), *(f"{name}={value!r}" for name, value in given.items())]
+    if not comparison.origin:
+        return f"data = ...  # {comparison.data}, which was in memory"
+    origin = dict(comparison.origin)
+    words = [repr(origin.pop("source"))]
+    # to stream has three states: None decides by the memory that is free
+    words += [f"{k}={v!r}" for k, v in origin.items() if v or (k == "stream" and v is False)]
     return f"data = ptheta.load_data({', '.join(words)})"
 
 
-def _again(attempt: Attempt) -> str:
+def _again(budget: Mapping[str, Any], attempt: Attempt) -> str:
     """The Python that makes one run again, step for step."""
-    settings = dict(attempt.settings)
-    given = f", settings={settings!r}" if settings else ""
-    return (
-        f'ptheta.fit(data, "{attempt.recipe}"{given}, steps={attempt.steps}, seed={attempt.seed})'
-    )
+    settings, changed = dict(attempt.settings), _changed(budget)
+    words = ["data", f'"{attempt.recipe}"', *([f"settings={settings!r}"] if settings else [])]
+    words += [f"steps={attempt.steps}", f"seed={attempt.seed}"]
+    words += [f"{name}={changed[name]!r}" for name in ("device", "precision") if name in changed]
+    return f"ptheta.fit({', '.join(words)})"

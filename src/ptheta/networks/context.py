@@ -61,8 +61,8 @@ class ContextFeatures(nn.Module):
             The features, with shape (rows, features), or None where the model has no context.
 
         Raises:
-            ValueError: The model has a context and none is given, or the other way round, or
-                the numbers of rows differ.
+            ValueError: The model has a context and none is given, or the other way round, the
+                numbers of rows differ, or a code is not that of a category.
         """
         if self.space is None:
             if context is not None:
@@ -79,6 +79,12 @@ class ContextFeatures(nn.Module):
             )
         if isinstance(self.space, Real):
             return ((context.reshape(rows, -1) - self.mean) / self.scale).float()
+        # in training a look at the codes would make a GPU wait; there they were read as data
+        if not self.training and not self.space.contains(context).all():
+            raise ValueError(
+                f"expected context of codes from 0 to {self.space.categories - 1} "
+                f"({self.space.describe()}), got codes from {context.min()} to {context.max()}"
+            )
         codes = nn.functional.one_hot(context.long(), self.space.categories)
         return codes.reshape(rows, self.features).float()
 

@@ -1,6 +1,6 @@
 """Autoregressive models: one value after the other."""
 
-__all__ = ["fvsbn", "made"]
+__all__ = ["fvsbn", "made", "nade"]
 
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from ptheta.data.bridged import bridged
 from ptheta.data.bridges import standardising
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.made import MADE
+from ptheta.models.autoregressive.nade import NADE
 from ptheta.models.heads import on_reals
 from ptheta.networks.sizes import default_dropout, default_width
 from ptheta.recipes.algorithm import Algorithm
@@ -108,6 +109,44 @@ def made(
     return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps)
 
 
+def nade(
+    space: Space,
+    context_space: Categorical | Real | None = None,
+    *,
+    hidden_features: Count = 500,
+    components: Count = 5,
+    learning_rate: Rate = 1e-3,
+    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    batch_size: Count = 100,
+    steps: Count = 10_000,
+) -> Algorithm:
+    """NADE: every value given those before it, with hidden units that go along.
+
+    Real values have mixtures of Gaussians as conditionals, which makes it RNADE.
+
+    References:
+        The neural autoregressive distribution estimator (Larochelle & Murray, 2011),
+        https://proceedings.mlr.press/v15/larochelle11a.html
+        RNADE: The real-valued neural autoregressive density-estimator (Uria, Murray & Larochelle,
+        2013), https://arxiv.org/abs/1306.0186
+
+    Arguments:
+        space: What one example is: values of one kind, of which none may be missing.
+        context_space: What the model is conditioned on, if anything.
+        hidden_features: The number of hidden units.
+        components: The number of components of mixtures, for real values and more than 8 levels.
+        learning_rate: The step size of Adam.
+        weight_decay: The decay of the weights per unit of learning rate.
+        batch_size: The number of examples in a batch.
+        steps: The number of steps where no budget is given.
+    """
+    _refuse_gaps(space)
+    model = NADE(
+        on_reals(space), context_space, hidden_features=hidden_features, components=components
+    )
+    return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps)
+
+
 def _refuse_gaps(space: Space) -> None:
     if not (isinstance(space, Table) and space.missing):
         return
@@ -119,7 +158,7 @@ def _refuse_gaps(space: Space) -> None:
 
 
 def _by_likelihood(
-    model: MADE,
+    model: MADE | NADE,
     space: Space,
     learning_rate: float,
     weight_decay: float,

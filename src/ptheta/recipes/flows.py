@@ -2,7 +2,10 @@
 
 __all__ = ["realnvp"]
 
+from typing import Annotated
+
 import torch
+from annotated_types import Gt, Lt
 
 from ptheta.data.bridged import bridged
 from ptheta.data.bridges import dequantising
@@ -24,6 +27,7 @@ def realnvp(
     layers: Count = 8,
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
+    logit: Annotated[float, Gt(0), Lt(0.5)] | None = None,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -44,11 +48,13 @@ def realnvp(
         hidden_features: The width of the two hidden layers in each coupling.
         dropout: The share of hidden units dropped in training; none means 0.2 for examples of
             more than 16 values, which a coupling else learns by heart, and 0 for smaller ones.
+        logit: The margin of the logit that levels pass through once they are dequantised, 0.05
+            in the paper; none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    bridge = dequantising(space)
+    bridge = dequantising(space, logit)
     if space.features < 2:
         raise PthetaError(
             "a coupling needs at least two values in an example, one to condition on."

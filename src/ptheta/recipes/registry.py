@@ -44,6 +44,7 @@ RECIPES: dict[str, str] = {
     "gmm": "ptheta.recipes.latent:gmm",
     "latent-class": "ptheta.recipes.latent:latent_class",
     "fvsbn": "ptheta.recipes.autoregressive:fvsbn",
+    "nade": "ptheta.recipes.autoregressive:nade",
     "made": "ptheta.recipes.autoregressive:made",
     "realnvp": "ptheta.recipes.flows:realnvp",
     "vae": "ptheta.recipes.latent:vae",
@@ -168,8 +169,16 @@ def build(
         return recipe(space, **checked)
     except PthetaError as error:
         able = ", ".join(serving(space, context_space))
-        hint = f" Recipes that can: {able}." if able and name not in able.split(", ") else ""
+        if name in able.split(", "):
+            raise PthetaError(f"{name} cannot be built: {error}") from None
+        hint = f" Recipes that can: {able}." if able else ""
         raise PthetaError(f"{name} cannot model this data: {error}{hint}") from None
+    except (MemoryError, RuntimeError) as error:
+        reason = str(error).split("\n", 1)[0] or "out of memory"
+        raise PthetaError(
+            f"{name} cannot be built with these settings, most likely because they need more "
+            f"memory than there is ({reason[:120]}). Ask for smaller ones."
+        ) from None
 
 
 def serving(space: Space, context_space: Categorical | Real | None = None) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Checkpoint", "Interruption"]
 
+import math
 import signal
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ptheta.errors import PthetaError
 from ptheta.training.folder import RunFolder
 from ptheta.training.history import History
 from ptheta.training.loop import Stop
@@ -75,15 +77,37 @@ class Checkpoint:
 
         Returns:
             The number of steps and of seconds done, or None where nothing was written.
+
+        Raises:
+            PthetaError: The state or the history is damaged. Parts may then be half restored,
+                and are not to be used.
         """
         state = self.folder.read_state()
         if state is None:
+            # a run cut off in its first checkpoint may have left rows of a history
+            self.folder.rewrite_metrics([])
             return None
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
-        self.history.resume(self.folder.read_metrics(), state["step"])
+        rows = self.folder.read_metrics()
+        try:
+            step, seconds = _progress(state)
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+            raise PthetaError(
+                f"{self.folder.path / 'state.json'} does not hold the state of this run: it was "
+                "edited or damaged, or is of another version. Restore it, or fit again into "
+                "another folder."
+            ) from None
+        self.history.resume(rows, step)
         self.folder.rewrite_metrics(self.history.rows)
-        return int(state["step"]), float(state["seconds"])
+        return step, seconds
+
+
+def _progress(state: Mapping[str, Any]) -> tuple[int, float]:
+    step, seconds = state["step"], float(state["seconds"])
+    if not isinstance(step, int) or step < 0 or not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError("a step or a time that cannot be")
+    return step, seconds
 
 
 class Interruption:

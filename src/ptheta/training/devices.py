@@ -7,13 +7,18 @@ __all__ = [
     "Precision",
     "Prepared",
     "in_process_group",
+    "interrupted_by_children",
     "make_fabric",
     "prepare",
     "resolve_device",
 ]
 
+import logging
+import signal
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
 
 import torch
@@ -70,13 +75,16 @@ def make_fabric(device: str = "auto", precision: str = "32-true", processes: int
     if precision not in PRECISIONS:
         raise PthetaError(f"there is no precision '{precision}'. {nearest(precision, PRECISIONS)}")
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies.ddp import DDPStrategy
 
+    # what was asked for need not be said again
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     accelerator = resolve_device(device)
     checked = cast("Precision", precision)
     if processes == 1:
         return Fabric(accelerator=accelerator, devices=1, precision=checked)
-    strategy = DDPStrategy(start_method="spawn", broadcast_buffers=False)
+    from ptheta.training.processes import QuietDDP
+
+    strategy = QuietDDP(start_method="spawn", broadcast_buffers=False)
     return Fabric(accelerator=accelerator, devices=processes, precision=checked, strategy=strategy)
 
 
@@ -113,6 +121,23 @@ def _full_precision() -> type:
 
 def _backward(loss: Tensor) -> None:
     loss.backward()
+
+
+@contextmanager
+def interrupted_by_children() -> Generator[None]:
+    """A block in which Ctrl-C is for the processes that it waits for: they save, and then end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, _left_to_children)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _left_to_children(signum: int, frame: FrameType | None) -> None:
+    pass
 
 
 @contextmanager

@@ -39,6 +39,7 @@ class Plan:
         seconds: The seconds at most, or None.
         evaluate_every: The steps between looks at held-out data.
         patience: The looks without improvement after which to stop, or None.
+        early: Whether to look at held-out data at the start too, and soon after.
         ema: The decay of the average of weights, or None for none.
         folder: Where checkpoints go, or None.
         checkpoint_seconds: The seconds between checkpoints.
@@ -53,6 +54,7 @@ class Plan:
     seconds: float | None
     evaluate_every: int
     patience: int | None
+    early: bool
     ema: float | None
     folder: RunFolder | None
     checkpoint_seconds: float
@@ -105,7 +107,9 @@ def train(
     average = None if plan.ema is None else Average(plan.model, plan.ema)
     served = plan.model if average is None else average.model
     budget = Budget(plan.steps, plan.seconds, fabric)
-    validation = Validation(served, plan.figure, plan.evaluate_every, plan.patience)
+    validation = Validation(
+        served, plan.figure, plan.evaluate_every, plan.patience, early=plan.early
+    )
     history = History(
         max(1, plan.evaluate_every // 5),
         lambda: budget.elapsed,
@@ -148,6 +152,8 @@ def train(
             callbacks.append(watch(budget, validation))
         budget.start(done[1])
         try:
+            if done[0] == 0:
+                validation(0, {})
             step, stop = loop(
                 plan.learner,
                 plan.batches,
@@ -163,7 +169,7 @@ def train(
             # training was
             if checkpoint is not None:
                 checkpoint.write(step)
-            if step % plan.evaluate_every:
+            if not validation.due(step):
                 validation.measure(step)
         except Diverged as error:
             good.restore()
@@ -194,7 +200,7 @@ class _Keep:
         self.validation, self.guard, self.good = validation, guard, good
 
     def __call__(self, step: int, metrics: Metrics) -> Stop | None:
-        if step % self.validation.every:
+        if not self.validation.due(step):
             return None
         self.guard.look()
         stop = self.validation(step, metrics)

@@ -32,6 +32,10 @@ class Figure(Protocol):
         ...
 
 
+# few rows can be learnt by heart before the first regular look
+_EARLY = (0, 1, 2, 5, 10, 20, 50)
+
+
 class Validation:
     """Measures a model every so many steps, keeps its best weights, and stops when it is done.
 
@@ -43,6 +47,8 @@ class Validation:
         every: The number of steps between measurements. It counts steps and not seconds, so
             that a run that is resumed takes the same decisions.
         patience: The measurements without improvement after which to stop; None never stops.
+        early: Whether to look at the start too and a few times soon after; these looks cost no
+            patience.
     """
 
     def __init__(
@@ -51,11 +57,14 @@ class Validation:
         figure: Figure,
         every: int,
         patience: int | None,
+        *,
+        early: bool = False,
     ) -> None:
         self.model = model
         self.figure = figure
         self.every = every
         self.patience = patience
+        self.early = early
         self.latest = -math.inf
         self.latest_step = 0
         self.best = -math.inf
@@ -64,7 +73,13 @@ class Validation:
         self.weights: dict[str, Tensor] = {}
 
     def __call__(self, step: int, metrics: Metrics) -> Stop | None:
-        return self.measure(step) if step % self.every == 0 else None
+        return self.measure(step) if self.due(step) else None
+
+    def due(self, step: int) -> bool:
+        """Whether a look is due after a step, or before the first one, which is 0."""
+        if self.early and step in _EARLY:
+            return True
+        return step > 0 and step % self.every == 0
 
     def measure(self, step: int) -> Stop | None:
         """Measures now.
@@ -80,7 +95,7 @@ class Validation:
         if self.latest > self.best or (slack > 0 and self.latest > self.best - slack):
             self.best, self.best_step, self.misses = max(self.latest, self.best), step, 0
             self.weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        else:
+        elif step % self.every == 0:
             self.misses += 1
         return self.verdict()
 

@@ -1,0 +1,240 @@
+r"""NADE: the hidden units of each conditional from those of the one before.
+
+.. math::
+    a_1 = c, \quad h_d = \sigma(a_d), \quad
+    p(x_d \mid x_{<d}) = \mathrm{head}(b_d + V_d h_d), \quad a_{d+1} = a_d + W_d \phi(x_d)
+
+An evaluation costs O(DH). What it is bound by is the sigmoids, one for each value and unit, so
+values are taken in blocks that stay in the processor's cache: within a block all :math:`a_d` are
+one matrix product of the values so far. The backward pass goes through the blocks from the last
+to the first and computes the units again rather than keep them.
+"""
+
+__all__ = ["NADE"]
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ptheta.errors import PthetaError
+from ptheta.models.autoregressive.distribution import Autoregressive
+from ptheta.models.heads.head import Factorised, Head
+from ptheta.models.normalised import Normalised
+from ptheta.networks.context import ContextFeatures
+from ptheta.networks.features import Features
+from ptheta.spaces import Categorical, Real, Space
+
+_BLOCK_VALUES = 2**19  # of the hidden units that are held together
+
+
+class NADE(Normalised):
+    """Neural autoregressive density estimator, for values of one kind.
+
+    References:
+        The neural autoregressive distribution estimator (Larochelle & Murray, 2011),
+        https://proceedings.mlr.press/v15/larochelle11a.html, equations 5-6 and algorithm 1
+        RNADE: The real-valued neural autoregressive density-estimator (Uria, Murray & Larochelle,
+        2013), https://arxiv.org/abs/1306.0186, for mixtures of Gaussians as conditionals
+
+    Arguments:
+        space: The space of the examples, all values of one kind; real ones standardised.
+        context_space: What they are conditioned on, or None. It shifts the first units.
+        hidden_features: The number of hidden units H.
+        components: The number of components of mixtures, for real values and many levels.
+        order: The values of a flattened example in the order in which they are drawn; None
+            takes them as they stand.
+        min_scale: The smallest scale of a Gaussian, in standard deviations of the data.
+
+    Raises:
+        PthetaError: The values are of several kinds.
+        ValueError: The order is no permutation.
+
+    Example:
+        >>> from ptheta.spaces import Binary
+        >>> model = NADE(Binary((3,)), hidden_features=4)
+        >>> every = torch.cartesian_prod(*[torch.arange(2)] * 3)
+        >>> bool(torch.isclose(model.log_prob(every).exp().sum(), torch.tensor(1.0)))
+        True
+    """
+
+    order: Tensor
+
+    def __init__(
+        self,
+        space: Space,
+        context_space: Categorical | Real | None = None,
+        *,
+        hidden_features: int = 500,
+        components: int = 10,
+        order: Sequence[int] | None = None,
+        min_scale: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        count = space.features
+        order = tuple(range(count)) if order is None else tuple(order)
+        if sorted(order) != list(range(count)):
+            raise ValueError(f"expected an order of the {count} values, got {order}")
+        self.space = space
+        self.features = Features(space)
+        self.context = ContextFeatures(context_space)
+        self.head = Head(space, components, min_scale)
+        kind, *others = self.head.kinds
+        if others or self.features.features % count:
+            raise PthetaError("its values must all be of one kind without gaps, and these differ.")
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        inputs, outputs = self.features.features // count, kind.size
+        self.start = nn.Parameter(torch.zeros(hidden_features))
+        given = self.context.features
+        self.shift = nn.Linear(given, hidden_features, bias=False) if given else None
+        self.inward = nn.Parameter(torch.empty(count, inputs, hidden_features))
+        self.outward = nn.Parameter(torch.empty(count, hidden_features, outputs))
+        self.bias = nn.Parameter(torch.zeros(count, outputs))
+        with torch.no_grad():
+            self.inward.uniform_(-1, 1).div_(count**0.5)
+            self.outward.uniform_(-1, 1).div_(hidden_features**0.5)
+
+    def forward(self, context: Tensor | None = None) -> Autoregressive:
+        """The distribution of examples, given the context if the model is conditional."""
+        return Autoregressive(self, self.bias.device, context)
+
+    def conditionals(self, x: Tensor, context: Tensor | None = None) -> Factorised:
+        """The distribution of each value given those before it.
+
+        Arguments:
+            x: The examples, with shape (batch, *space.shape).
+            context: What they are conditioned on.
+        """
+        seen = self._inputs(self.features(x))[:, self.order].to(self.bias.dtype)
+        found: tuple[Tensor, Tensor] = _Conditionals.apply(  # pyright: ignore[reportAssignmentType]
+            seen, self._first(context, len(x)), self.inward, self.outward, self.bias
+        )
+        places = torch.empty_like(self.order)
+        places[self.order] = torch.arange(len(places), device=places.device)
+        # the head wants the parameters of a kind before the values: (batch, size, values)
+        return self.head(found[0][:, places].transpose(1, 2).flatten(1))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Starts near the product of the marginals.
+
+        Arguments:
+            x: The training examples, with shape (rows, *space.shape).
+            context: Not looked at.
+        """
+        fitted = self.head.fit(x).reshape(self.bias.shape[1], -1).T
+        self.bias.copy_(fitted[self.order])
+        self.outward.mul_(0.1)
+
+    @torch.no_grad()
+    def draw(self, uniforms: Tensor, context: Tensor | None = None) -> Tensor:
+        """Examples as a deterministic function of noise.
+
+        Arguments:
+            uniforms: Noise from [0, 1), with shape (2, space.features, n), in the values' order.
+            context: What they are conditioned on, with n rows.
+
+        Returns:
+            The examples, with shape (n, *space.shape).
+        """
+        values, n = uniforms.shape[1:]
+        kind = self.head.kinds[0]
+        before = self._first(context, n).contiguous().clone()
+        drawn = torch.empty(values, n, device=uniforms.device)
+        for d, position in enumerate(self.order.tolist()):
+            parameters = torch.addmm(self.bias[d], before.sigmoid(), self.outward[d])
+            drawn[position] = kind.draw(parameters.T, uniforms[:, position])
+            before.addmm_(self.features.of_value(position, drawn[position]).T, self.inward[d])
+        return drawn.T.reshape(n, *self.space.shape).to(self.space.dtype)
+
+    def _first(self, context: Tensor | None, rows: int) -> Tensor:
+        seen = self.context(context, rows)
+        first = self.start.expand(rows, -1)
+        return first if self.shift is None else first + self.shift(seen)
+
+    def _inputs(self, features: Tensor) -> Tensor:
+        # features of one kind stand as (size, values)
+        return features.unflatten(1, (-1, self.space.features)).transpose(1, 2)
+
+
+class _Conditionals(torch.autograd.Function):
+    """The parameters of all conditionals, and their gradient, by blocks of values."""
+
+    @staticmethod
+    def forward(
+        seen: Tensor, first: Tensor, inward: Tensor, outward: Tensor, bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Gives the parameters, (n, values, size), and the units that each block starts from."""
+        size = _block_size(first)
+        before = first
+        starts: list[Tensor] = []
+        parts: list[Tensor] = []
+        for x, w, v, b in zip(*_blocks(size, seen, inward, outward, bias), strict=True):
+            starts.append(before)
+            units = _units(x, before, w)
+            parts.append(torch.baddbmm(b.unsqueeze(1), units, v))
+            before = torch.addmm(before, x.flatten(1), w.flatten(0, 1))
+        return torch.cat(parts).transpose(0, 1), torch.stack(starts)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+        seen, _, inward, outward, bias = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(seen, output[1], inward, outward, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        seen, starts, inward, outward, bias = ctx.saved_tensors
+        size = _block_size(starts[0])
+        slopes = gradients[0].transpose(0, 1)
+        after = torch.zeros_like(starts[0])  # the gradient of the units that follow a block
+        inwards: list[Tensor] = []
+        outwards: list[Tensor] = []
+        blocks = list(zip(*_blocks(size, seen, inward, outward, bias), strict=True))
+        for i in range(len(blocks) - 1, -1, -1):
+            x, w, v, _ = blocks[i]
+            units = _units(x, starts[i], w)
+            slope = slopes[i * size : i * size + len(w)]
+            # twice as fast as the product of the transposes, whose result this is
+            outwards.append((slope.transpose(1, 2) @ units).transpose(1, 2))
+            back = torch.ops.aten.sigmoid_backward(slope @ v.transpose(1, 2), units)
+            past = _past(x).flatten(0, 1)
+            gathered = torch.addmm(x.flatten(1).T @ after, past.T, back.flatten(0, 1))
+            inwards.append(gathered.reshape(w.shape))
+            after = after + back.sum(dim=0)
+        return (
+            None,
+            after,
+            torch.cat(inwards[::-1]),
+            torch.cat(outwards[::-1]),
+            gradients[0].sum(dim=0),
+        )
+
+
+def _block_size(units: Tensor) -> int:
+    return max(1, min(32, _BLOCK_VALUES // units.numel()))
+
+
+def _blocks(
+    size: int, seen: Tensor, inward: Tensor, outward: Tensor, bias: Tensor
+) -> tuple[Sequence[Tensor], ...]:
+    return seen.split(size, dim=1), inward.split(size), outward.split(size), bias.split(size)
+
+
+def _units(x: Tensor, before: Tensor, inward: Tensor) -> Tensor:
+    """The hidden units of each value of a block, with shape (block, n, hidden)."""
+    count = len(inward)
+    inputs = inward.flatten(0, 1).expand(count, -1, -1)
+    return torch.baddbmm(before.expand(count, -1, -1), _past(x), inputs).sigmoid_()
+
+
+def _past(x: Tensor) -> Tensor:
+    """For each value of a block, the inputs of those before it: (block, n, block * inputs)."""
+    count = x.shape[1]
+    mask = torch.ones(count, count, dtype=x.dtype, device=x.device).tril(-1)
+    return (x.unsqueeze(0) * mask[:, None, :, None]).flatten(2)

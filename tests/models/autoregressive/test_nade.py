@@ -1,0 +1,97 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ptheta.errors import PthetaError
+from ptheta.models.autoregressive import nade
+from ptheta.models.autoregressive.nade import NADE
+from ptheta.recipes.registry import build
+from ptheta.spaces import Binary, Categorical, Column, Discrete, Real, Table
+from ptheta.testing.examples import grid
+
+ORDER = (3, 0, 1, 6, 5, 4, 2)
+
+
+def random_model(space, **options):
+    torch.manual_seed(0)
+    model = NADE(space, hidden_features=8, **options)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return model.double()
+
+
+def one_value_at_a_time(model, x):
+    """The equations of the paper, for binary values, which enter as -1 and 1."""
+    units, total = model.start.expand(len(x), -1), 0.0
+    for d, position in enumerate(model.order.tolist()):
+        logit = (units.sigmoid() @ model.outward[d] + model.bias[d])[:, 0]
+        total = total + x[:, position] * logit - F.softplus(logit)
+        units = units + (2 * x[:, position : position + 1].double() - 1) @ model.inward[d]
+    return total
+
+
+@pytest.mark.parametrize("values", [1, 3 * 6 * 8, 2**19])
+def test_blocks_of_any_size_give_the_paper_s_density_and_its_gradient(monkeypatch, values):
+    monkeypatch.setattr(nade, "_BLOCK_VALUES", values)
+    model = random_model(Binary((7,)), order=ORDER)
+    x = torch.randint(2, (6, 7))
+    found, expected = model.log_prob(x), one_value_at_a_time(model, x)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    parameters = list(model.parameters())
+    for mine, theirs in zip(
+        torch.autograd.grad(found.sum(), parameters),
+        torch.autograd.grad(expected.sum(), parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_a_value_sees_only_those_before_it():
+    model = random_model(Binary((7,)), order=ORDER)
+    x = torch.randint(2, (1, 7))
+
+    def parameters(x):
+        return model.conditionals(x).parameters[0]
+
+    for d, position in enumerate(ORDER):
+        flipped = x.clone()
+        flipped[0, position] ^= 1
+        moved = (parameters(flipped) - parameters(x)).abs() > 1e-9
+        assert {i for i in range(7) if moved[i]} == set(ORDER[d + 1 :])
+
+
+def test_draws_are_those_of_a_whole_evaluation_for_each_value():
+    model = random_model(Binary((7,)), order=ORDER).float()
+    uniforms = torch.rand(2, 7, 50)
+    drawn = model.draw(uniforms)
+    x = torch.zeros(50, 7, dtype=torch.uint8)
+    for position in ORDER:
+        p = model.conditionals(x).parameters[:, position].sigmoid()
+        x[:, position] = uniforms[0, position] < p
+    assert torch.equal(drawn, x)
+
+
+@pytest.mark.parametrize("space", [Categorical((4,), 3), Discrete((4,), 5)])
+def test_categories_and_levels_sum_to_one(space):
+    model = random_model(space)
+    every = torch.cartesian_prod(*[torch.arange(model.head.kinds[0].size)] * 4)
+    assert model.log_prob(every).exp().sum().item() == pytest.approx(1, abs=1e-9)
+
+
+def test_real_values_integrate_to_one():
+    model = random_model(Real((2,)), components=3).float()
+    points, area = grid(40.0, 1601)
+    assert (model.log_prob(points).exp().sum() * area).item() == pytest.approx(1, abs=1e-2)
+
+
+def test_a_context_shifts_the_density():
+    model = random_model(Binary((3,)), context_space=Categorical(categories=2)).float()
+    x = torch.tensor([[0, 1, 1]] * 2)
+    one, other = model.log_prob(x, torch.tensor([0, 1]))
+    assert one != other
+
+
+def test_values_of_several_kinds_are_refused():
+    table = Table((Column("a", Real()), Column("b", Discrete(levels=3))))
+    with pytest.raises(PthetaError, match=r"must all be of one kind.*Recipes that can: .*made"):
+        build("nade", table)
