@@ -11,8 +11,9 @@ export GOMP_SPINCOUNT ?= 2000
 compare: $(ENV)/run.stamp
 	$(RUN)ptheta compare digits gmm made realnvp vae gan ebm ncsn --seeds 1 --seconds 12 --quick -o report.html
 
+# two workers of one thread each
 test: $(ENV)/test.stamp
-	$(RUN)python -m pytest
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2
 
 slow: $(ENV)/test.stamp
 	$(RUN)python -m pytest -m slow

@@ -95,7 +95,7 @@ def test_edited_settings_do_not_fit_the_weights(saved):
         ("space", {"kind": "nonsense"}, "damaged at 'space'"),
         ("surprise", 1, "damaged at 'surprise'"),
         ("settings", {"layers": -1}, "greater than or equal to 1"),
-        ("settings", {"hidden_features": 10**9}, r"run\.json.*cannot be built"),
+        ("settings", {"hidden_features": 10**13}, r"run\.json.*cannot be built"),
         ("format", "2", "damaged at 'format'"),
         ("space", {"kind": "real", "shape": [1, -8, 8]}, "numbers above 0"),
         ("space", {"kind": "real", "shape": [10**6, 10**6]}, "product is at most"),
