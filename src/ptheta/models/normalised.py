@@ -1,12 +1,17 @@
 """Normalised models: `forward` gives a distribution, and the verbs are written once over it."""
 
-__all__ = ["Normalised"]
+__all__ = ["FromFunctions", "Normalised", "unconditional"]
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
+
+from ptheta.spaces import Space
 
 
 class Normalised(nn.Module, ABC):
@@ -38,3 +43,48 @@ class Normalised(nn.Module, ABC):
         if len(context) != n:
             raise ValueError(f"expected {n} rows of context, one for each draw, got {len(context)}")
         return distribution.sample()
+
+
+class FromFunctions(Distribution):
+    """A distribution of examples that is given by two functions.
+
+    Arguments:
+        space: The space of the examples.
+        log_prob: The log-probability in nats of each row, from (n, *space.shape) to (n,).
+        draw: Gives so many rows, with shape (n, *space.shape).
+    """
+
+    def __init__(
+        self, space: Space, log_prob: Callable[[Tensor], Tensor], draw: Callable[[int], Tensor]
+    ) -> None:
+        self.of_rows = log_prob
+        self.draw = draw
+        super().__init__(torch.Size(), torch.Size(space.shape), validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, Constraint]:
+        return {}
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log p(x) in nats, with shape (batch,)."""
+        return self.of_rows(value)
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Draws, with shape (*sample_shape, *space.shape)."""
+        shape = torch.Size(sample_shape)
+        return self.draw(shape.numel()).reshape(*shape, *self.event_shape)
+
+
+def unconditional(model: nn.Module, context: Tensor | None) -> None:
+    """Refuses a context.
+
+    Arguments:
+        model: The model that has none.
+        context: What was given.
+
+    Raises:
+        ValueError: A context was given.
+    """
+    if context is not None:
+        raise ValueError(f"{type(model).__name__} has no context, but a context is given")

@@ -5,15 +5,13 @@ r"""A mixture of products: values are independent given one hidden class.
 
 __all__ = ["ClassStatistics", "LatentClass"]
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
-from torch.distributions.constraints import Constraint
 
 from ptheta.errors import PthetaError
-from ptheta.models.normalised import Normalised
+from ptheta.models.normalised import FromFunctions, Normalised, unconditional
 from ptheta.models.tractable.codes import Codes, draw_codes
 from ptheta.spaces import Space
 
@@ -83,10 +81,9 @@ class LatentClass(Normalised):
         self.register_buffer("marginal", torch.zeros(len(owner)).double())
         self._take(torch.ones(components), self._uniform().repeat(components, 1))
 
-    def forward(self, context: Tensor | None = None) -> "_Classes":
-        if context is not None:
-            raise ValueError("a mixture of products has no context, but a context is given")
-        return _Classes(self)
+    def forward(self, context: Tensor | None = None) -> FromFunctions:
+        unconditional(self, context)
+        return FromFunctions(self.space, self._log_prob, self._draw)
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
@@ -173,22 +170,9 @@ class LatentClass(Normalised):
         odds[:, self.owner, code] = self.logits
         return odds.log_softmax(dim=-1)[which]
 
+    def _log_prob(self, x: Tensor) -> Tensor:
+        return self.log_joint(x).logsumexp(dim=1).float()
 
-class _Classes(Distribution):
-    def __init__(self, model: LatentClass) -> None:
-        self.model = model
-        super().__init__(torch.Size(), torch.Size(model.space.shape), validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        return {}
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return self.model.log_joint(value).logsumexp(dim=1).float()
-
-    @torch.no_grad()
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        model, shape = self.model, torch.Size(sample_shape)
-        which = torch.multinomial(model.weights, shape.numel(), replacement=True)
-        codes = draw_codes(model.tables(which))
-        return model.codes.back(codes).reshape(*shape, *model.space.shape)
+    def _draw(self, n: int) -> Tensor:
+        which = torch.multinomial(self.weights, n, replacement=True)
+        return self.codes.back(draw_codes(self.tables(which)))

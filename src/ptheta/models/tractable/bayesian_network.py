@@ -13,11 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
-from torch.distributions.constraints import Constraint
 
 from ptheta.errors import PthetaError
-from ptheta.models.normalised import Normalised
+from ptheta.models.normalised import FromFunctions, Normalised, unconditional
 from ptheta.models.tractable.codes import Codes, draw_codes
 from ptheta.spaces import Space
 
@@ -89,10 +87,9 @@ class BayesianNetwork(Normalised):
         self.register_buffer("log_probabilities", self._tabulated(), persistent=False)
         self.register_load_state_dict_post_hook(_tabulate)
 
-    def forward(self, context: Tensor | None = None) -> "_Network":
-        if context is not None:
-            raise ValueError("a Bayesian network has no context, but a context is given")
-        return _Network(self)
+    def forward(self, context: Tensor | None = None) -> FromFunctions:
+        unconditional(self, context)
+        return FromFunctions(self.space, self._log_prob, self._draw)
 
     @torch.no_grad()
     def count(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -124,34 +121,21 @@ class BayesianNetwork(Normalised):
         total = torch.zeros_like(smooth).index_add(0, self.row, smooth)[self.row]
         return (smooth / total).log()
 
+    def _log_prob(self, x: Tensor) -> Tensor:
+        return self.log_probabilities[self.places(self.codes(x))].sum(dim=1).float()
 
-class _Network(Distribution):
-    def __init__(self, model: BayesianNetwork) -> None:
-        self.model = model
-        super().__init__(torch.Size(), torch.Size(model.space.shape), validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        return {}
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        places = self.model.places(self.model.codes(value))
-        return self.model.log_probabilities[places].sum(dim=1).float()
-
-    @torch.no_grad()
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        model, shape = self.model, torch.Size(sample_shape)
-        sizes = torch.tensor(model.codes.sizes, device=model.counts.device)
-        codes = torch.zeros(shape.numel(), len(sizes), dtype=torch.long, device=sizes.device)
-        for level in model.levels:
+    def _draw(self, n: int) -> Tensor:
+        sizes = torch.tensor(self.codes.sizes, device=self.counts.device)
+        codes = torch.zeros(n, len(sizes), dtype=torch.long, device=sizes.device)
+        for level in self.levels:
             values = torch.tensor(level, device=codes.device)
-            row = (codes.double() @ model.strides[:, values]).long() + model.starts[values]
+            row = (codes.double() @ self.strides[:, values]).long() + self.starts[values]
             code = torch.arange(int(sizes[values].max()), device=codes.device)
             inside = code < sizes[values, None]
-            entries = (row[:, :, None] + code).clamp(max=len(model.counts) - 1)
-            logits = model.log_probabilities[entries].masked_fill(~inside, -torch.inf)
+            entries = (row[:, :, None] + code).clamp(max=len(self.counts) - 1)
+            logits = self.log_probabilities[entries].masked_fill(~inside, -torch.inf)
             codes[:, values] = draw_codes(logits)
-        return model.codes.back(codes).reshape(*shape, *model.space.shape)
+        return self.codes.back(codes)
 
 
 def _levels(parents: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -11,11 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
-from torch.distributions.constraints import Constraint
 
 from ptheta.errors import PthetaError
-from ptheta.models.normalised import Normalised
+from ptheta.models.normalised import FromFunctions, Normalised, unconditional
 from ptheta.models.tractable.codes import Codes, draw_codes
 from ptheta.spaces import Space
 
@@ -71,10 +69,9 @@ class ChowLiuTree(Normalised):
         tables = uniform[:, None].repeat(1, largest, 1)
         self.register_buffer("tables", tables)
 
-    def forward(self, context: Tensor | None = None) -> "_Tree":
-        if context is not None:
-            raise ValueError("a Chow-Liu tree has no context, but a context is given")
-        return _Tree(self)
+    def forward(self, context: Tensor | None = None) -> FromFunctions:
+        unconditional(self, context)
+        return FromFunctions(self.space, self._log_prob, self._draw)
 
     @torch.no_grad()
     def count(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -123,34 +120,20 @@ class ChowLiuTree(Normalised):
             conditional = block / block.sum(dim=1, keepdim=True)
             self.tables[d, : self.sizes[parent], : self.sizes[d]] = conditional.log()
 
-
-class _Tree(Distribution):
-    def __init__(self, model: ChowLiuTree) -> None:
-        self.model = model
-        super().__init__(torch.Size(), torch.Size(model.space.shape), validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        return {}
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        codes = self.model.codes(value)
+    def _log_prob(self, x: Tensor) -> Tensor:
+        codes = self.codes(x)
         # the root takes any row of its table: all are alike
-        given = codes[:, self.model.parents.clamp(min=0)]
+        given = codes[:, self.parents.clamp(min=0)].clamp(max=self.tables.shape[1] - 1)
         each = torch.arange(codes.shape[1], device=codes.device)
-        given = given.clamp(max=self.model.tables.shape[1] - 1)
-        return self.model.tables[each, given, codes].sum(dim=1).float()
+        return self.tables[each, given, codes].sum(dim=1).float()
 
-    @torch.no_grad()
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        model, shape = self.model, torch.Size(sample_shape)
-        codes = torch.zeros(shape.numel(), len(model.sizes), dtype=torch.long)
-        codes = codes.to(model.tables.device)
-        for level in _levels(model.parents.tolist()):
+    def _draw(self, n: int) -> Tensor:
+        codes = torch.zeros(n, len(self.sizes), dtype=torch.long, device=self.tables.device)
+        for level in _levels(self.parents.tolist()):
             values = torch.tensor(level, device=codes.device)
-            given = codes[:, model.parents[values].clamp(min=0)]
-            codes[:, values] = draw_codes(model.tables[values, given])
-        return model.codes.back(codes).reshape(*shape, *model.space.shape)
+            given = codes[:, self.parents[values].clamp(min=0)]
+            codes[:, values] = draw_codes(self.tables[values, given])
+        return self.codes.back(codes)
 
 
 def maximum_spanning_tree(weights: Tensor) -> Tensor:

@@ -8,14 +8,12 @@ together, and only time is a loop.
 
 __all__ = ["HiddenMarkovModel", "PathStatistics"]
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
-from torch.distributions.constraints import Constraint
 
-from ptheta.models.normalised import Normalised
+from ptheta.models.normalised import FromFunctions, Normalised, unconditional
 from ptheta.models.tractable.codes import Codes, draw_codes
 from ptheta.spaces import Space
 
@@ -75,10 +73,9 @@ class HiddenMarkovModel(Normalised):
         self.register_buffer("emission", uniform.repeat(states, 1))
         self.register_buffer("marginal", uniform.clone())
 
-    def forward(self, context: Tensor | None = None) -> "_Sequences":
-        if context is not None:
-            raise ValueError("a hidden Markov model has no context, but a context is given")
-        return _Sequences(self)
+    def forward(self, context: Tensor | None = None) -> FromFunctions:
+        unconditional(self, context)
+        return FromFunctions(self.space, self._log_prob, self._draw)
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
@@ -174,29 +171,17 @@ class HiddenMarkovModel(Normalised):
         log_likelihood = scales.log().sum()
         return PathStatistics(first.sum(dim=0), transitions, emissions.T, log_likelihood, rows)
 
+    def _log_prob(self, x: Tensor) -> Tensor:
+        return self.log_likelihood(x).float()
 
-class _Sequences(Distribution):
-    def __init__(self, model: HiddenMarkovModel) -> None:
-        self.model = model
-        super().__init__(torch.Size(), torch.Size(model.space.shape), validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        return {}
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return self.model.log_likelihood(value).float()
-
-    @torch.no_grad()
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        model, shape = self.model, torch.Size(sample_shape)
-        ahead = model.start.expand(shape.numel(), -1)
+    def _draw(self, n: int) -> Tensor:
+        ahead = self.start.expand(n, -1)
         drawn: list[Tensor] = []
-        for _ in range(model.space.features):
+        for _ in range(self.space.features):
             state = torch.multinomial(ahead, 1)[:, 0]
-            drawn.append(draw_codes(model.emission[state].log()))
-            ahead = model.transition[state]
-        return model.codes.back(torch.stack(drawn, dim=1)).reshape(*shape, *model.space.shape)
+            drawn.append(draw_codes(self.emission[state].log()))
+            ahead = self.transition[state]
+        return self.codes.back(torch.stack(drawn, dim=1))
 
 
 def _rows(counts: Tensor) -> Tensor:

@@ -9,11 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
-from torch.distributions.constraints import Constraint
 
 from ptheta.errors import PthetaError
-from ptheta.models.normalised import Normalised
+from ptheta.models.normalised import FromFunctions, Normalised, unconditional
 from ptheta.models.tractable.codes import Codes, draw_codes
 from ptheta.spaces import Space
 
@@ -68,10 +66,9 @@ class MarkovChain(Normalised):
         self.register_buffer("table", self._log_probabilities(), persistent=False)
         self.register_load_state_dict_post_hook(_tabulate)
 
-    def forward(self, context: Tensor | None = None) -> "_Chain":
-        if context is not None:
-            raise ValueError("a Markov chain has no context, but a context is given")
-        return _Chain(self)
+    def forward(self, context: Tensor | None = None) -> FromFunctions:
+        unconditional(self, context)
+        return FromFunctions(self.space, self._log_prob, self._draw)
 
     @torch.no_grad()
     def count(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -124,31 +121,18 @@ class MarkovChain(Normalised):
             p = (seen + prior) / (seen.sum(dim=1, keepdim=True) + self.strength)
         return p.log()
 
+    def _log_prob(self, x: Tensor) -> Tensor:
+        codes = self.codes(x)
+        return self.table[self.contexts(codes), codes].sum(dim=1).float()
 
-class _Chain(Distribution):
-    def __init__(self, model: MarkovChain) -> None:
-        self.model = model
-        super().__init__(torch.Size(), torch.Size(model.space.shape), validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        return {}
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        codes = self.model.codes(value)
-        return self.model.table[self.model.contexts(codes), codes].sum(dim=1).float()
-
-    @torch.no_grad()
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        model, shape = self.model, torch.Size(sample_shape)
-        places, base = model.space.features, model.symbols + 1
-        number = model.contexts(torch.zeros(shape.numel(), 1, dtype=torch.long))[:, 0]
-        number = number.to(model.table.device)
+    def _draw(self, n: int) -> Tensor:
+        base = self.symbols + 1
+        number = self.contexts(torch.zeros(n, 1, dtype=torch.long, device=self.table.device))[:, 0]
         drawn: list[Tensor] = []
-        for _ in range(places):
-            drawn.append(draw_codes(model.table[number]))
-            number = (number * base + drawn[-1]) % base**model.order
-        return model.codes.back(torch.stack(drawn, dim=1)).reshape(*shape, *model.space.shape)
+        for _ in range(self.space.features):
+            drawn.append(draw_codes(self.table[number]))
+            number = (number * base + drawn[-1]) % base**self.order
+        return self.codes.back(torch.stack(drawn, dim=1))
 
 
 def _tabulate(module: MarkovChain, keys: Any) -> None:
