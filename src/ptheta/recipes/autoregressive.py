@@ -25,7 +25,7 @@ def fvsbn(
     *,
     components: Count = 3,
     learning_rate: Rate = 1e-2,
-    weight_decay: Annotated[float, Ge(0)] = 0.1,
+    weight_decay: Annotated[float, Ge(0)] = 0.001,
     batch_size: Count = 128,
     steps: Count = 6000,
 ) -> Algorithm:
