@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ptheta.data.dataset import Data, Split
     from ptheta.evaluation.quality import Quality
     from ptheta.fitting import Run
-    from ptheta.spaces import Discrete, Positive, Real, Space
+    from ptheta.spaces import Space
 
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
 _LEAST = 40  # rows of a file: two halves are compared, and that takes 20 of each
@@ -267,19 +267,13 @@ def _beside_context(run: Run, drawn: Tensor, context: Tensor | None) -> tuple[Te
     """Draws in a table in which the class that each was drawn for is one more column."""
     import torch
 
+    from ptheta.data.export import columns_of
     from ptheta.spaces import Categorical, Column, Table
 
     space, given = run.space, run.context_space
     if context is None or not isinstance(given, Categorical) or given.shape:
         return drawn, space
-    if isinstance(space, Table):
-        columns = space.columns
-    else:
-        named = len(run.columns) == space.features
-        names = run.columns if named else [f"x{i}" for i in range(space.features)]
-        plain = cast("Real | Positive | Discrete | Categorical", space)
-        scalar = replace(plain, shape=(), layout="vector")
-        columns = tuple(Column(name, scalar) for name in names)
+    columns = columns_of(space, run.columns)
     name = run.origin.get("context") or "label"
     if name in [column.name for column in columns]:
         return drawn, space

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["save_samples"]
+__all__ = ["columns_of", "save_samples"]
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -188,11 +188,21 @@ def _plain(values: pd.Series[Any]) -> NDArray[Any]:
 
 
 def _frame(x: Tensor, space: Space, columns: tuple[str, ...]) -> pd.DataFrame:
+    return decode(x.reshape(len(x), -1), columns_of(space, columns))
+
+
+def columns_of(space: Space, names: tuple[str, ...]) -> tuple[Column, ...]:
+    """The values of an example as columns of a table.
+
+    Arguments:
+        space: The space of the examples.
+        names: The names of the values, where they have names.
+    """
     if isinstance(space, Table):
-        return decode(x, space.columns)
-    names = columns if len(columns) == space.features else _names(space.features)
+        return space.columns
+    names = names if len(names) == space.features else _names(space.features)
     scalar = _scalar(space)
-    return decode(x.reshape(len(x), -1), tuple(Column(name, scalar) for name in names))
+    return tuple(Column(name, scalar) for name in names)
 
 
 def _names(features: int) -> tuple[str, ...]:

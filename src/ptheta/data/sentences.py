@@ -8,13 +8,12 @@ __all__ = ["END", "conform_sentences", "encode_sentences", "interpret_sentences"
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ptheta.data.contents import Sentences
 from ptheta.data.splits import Examples, refuse_few
-from ptheta.data.text import code_points
+from ptheta.data.text import category_codes, code_points
 from ptheta.errors import PthetaError
 from ptheta.spaces import Categorical, Space
 
@@ -96,10 +95,7 @@ def encode_sentences(sentences: Sequence[str], space: Categorical, where: str) -
                 "are possible. Shorten it."
             )
     points = code_points("".join(sentence.ljust(length, _FILL) for sentence in sentences))
-    alphabet = np.array([ord(label or _FILL) for label in space.labels])
-    order = np.argsort(alphabet)
-    found = order[np.searchsorted(alphabet, points, sorter=order).clip(max=len(order) - 1)]
-    codes = np.where(alphabet[found] == points, found, space.categories)
+    codes = category_codes(points, [ord(label or _FILL) for label in space.labels])
     return torch.from_numpy(codes.reshape(len(sentences), length))
 
 

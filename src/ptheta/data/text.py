@@ -1,7 +1,8 @@
 """Texts as windows of characters."""
 
-__all__ = ["WINDOW", "code_points", "conform_text", "interpret_text", "read_text"]
+__all__ = ["WINDOW", "category_codes", "code_points", "conform_text", "interpret_text", "read_text"]
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,10 +89,8 @@ def conform_text(contents: Text, space: Space) -> Tensor:
     """
     if not isinstance(space, Categorical) or space.layout != "sequence" or not space.labels:
         raise PthetaError(f"{contents.where} is text, but {space.describe()} is expected.")
-    alphabet = np.array([ord(label) for label in space.labels])
     codes = code_points(contents.text)
-    found = np.searchsorted(alphabet, codes).clip(max=len(alphabet) - 1)
-    known = np.where(alphabet[found] == codes, found, space.categories)
+    known = category_codes(codes, [ord(label) for label in space.labels])
     if len(codes) < space.shape[0]:
         raise PthetaError(
             f"{contents.where} holds {len(codes)} characters, less than one window of "
@@ -103,6 +102,19 @@ def conform_text(contents: Text, space: Space) -> Tensor:
 def code_points(text: str) -> NDArray[np.int64]:
     """The code point of each character."""
     return np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.int64)
+
+
+def category_codes(points: NDArray[np.int64], alphabet: Sequence[int]) -> NDArray[np.int64]:
+    """The code of each character in an alphabet; its length for one that is not in it.
+
+    Arguments:
+        points: The code points of the characters.
+        alphabet: The code point of each category.
+    """
+    known = np.array(alphabet)
+    order = np.argsort(known)
+    found = order[np.searchsorted(known, points, sorter=order).clip(max=len(order) - 1)]
+    return np.where(known[found] == points, found, len(known))
 
 
 def _windows(codes: NDArray[np.int64], window: int) -> Tensor:

@@ -15,6 +15,7 @@ from ptheta.models.latent.latent_class import LatentClass
 from ptheta.models.latent.vae import VAE
 from ptheta.networks.sizes import default_dropout, default_width
 from ptheta.recipes.algorithm import Algorithm
+from ptheta.recipes.closed_form import expectation_maximised
 from ptheta.recipes.likelihood import likelihood_learner
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
@@ -98,14 +99,7 @@ def latent_class(
         steps: The number of iterations where no budget is given.
     """
     model = LatentClass(space, components, smoothing)
-    return Algorithm(
-        model,
-        EMLearner(model, tolerance=tolerance),
-        batch_size=None,
-        steps=steps,
-        constraints=("parametric",),
-        patience=10,
-    )
+    return expectation_maximised(model, tolerance, steps)
 
 
 def vae(

@@ -16,10 +16,10 @@ from ptheta.models.tractable.hmm import HiddenMarkovModel
 from ptheta.models.tractable.independent import Independent
 from ptheta.models.tractable.markov import MarkovChain
 from ptheta.recipes.algorithm import Algorithm
+from ptheta.recipes.closed_form import counted, expectation_maximised
 from ptheta.recipes.settings import Count, Rate
 from ptheta.spaces import Categorical, Real, Space, Table
 from ptheta.training.counting import CountingLearner
-from ptheta.training.em import EMLearner
 
 
 def independent(
@@ -51,14 +51,7 @@ def independent(
         raise PthetaError(f"bins must be a power of two, such as 64 or 256, got {bins}.")
     model = Independent(on_reals(space), context_space, bins=bins)
     bridge = standardising(space)
-    return Algorithm(
-        model=bridged(model, bridge, space),
-        learner=CountingLearner(model, bridge),
-        batch_size=None,
-        steps=1,
-        constraints=("parametric",),
-        patience=None,
-    )
+    return counted(bridged(model, bridge, space), CountingLearner(model, bridge))
 
 
 def chow_liu(space: Space, *, smoothing: Rate = 1.0) -> Algorithm:
@@ -72,7 +65,8 @@ def chow_liu(space: Space, *, smoothing: Rate = 1.0) -> Algorithm:
         space: What one example is; levels and categories, without missing values.
         smoothing: The counts, in all, that are spread evenly over the joint of two values.
     """
-    return _counted(ChowLiuTree(space, smoothing))
+    model = ChowLiuTree(space, smoothing)
+    return counted(model, CountingLearner(model))
 
 
 def bayes_net(space: Space, *, edges: str = "", smoothing: Rate = 0.5) -> Algorithm:
@@ -91,7 +85,8 @@ def bayes_net(space: Space, *, edges: str = "", smoothing: Rate = 0.5) -> Algori
     Raises:
         PthetaError: An edge cannot be read, names no value, or closes a cycle.
     """
-    return _counted(BayesianNetwork(space, _parents(edges, space), smoothing))
+    model = BayesianNetwork(space, _parents(edges, space), smoothing)
+    return counted(model, CountingLearner(model))
 
 
 def markov(space: Space, *, order: Count = 2, strength: Rate = 5.0) -> Algorithm:
@@ -106,7 +101,8 @@ def markov(space: Space, *, order: Count = 2, strength: Rate = 5.0) -> Algorithm
         order: The number of values before that each depends on.
         strength: The weight of what one value fewer says, in counts.
     """
-    return _counted(MarkovChain(space, order, strength))
+    model = MarkovChain(space, order, strength)
+    return counted(model, CountingLearner(model))
 
 
 def hmm(
@@ -131,25 +127,7 @@ def hmm(
         steps: The number of iterations where no budget is given.
     """
     model = HiddenMarkovModel(space, states, smoothing)
-    return Algorithm(
-        model,
-        EMLearner(model, tolerance=tolerance),
-        batch_size=None,
-        steps=steps,
-        constraints=("parametric",),
-        patience=10,
-    )
-
-
-def _counted(model: ChowLiuTree | BayesianNetwork | MarkovChain) -> Algorithm:
-    return Algorithm(
-        model,
-        CountingLearner(model),
-        batch_size=None,
-        steps=1,
-        constraints=("parametric",),
-        patience=None,
-    )
+    return expectation_maximised(model, tolerance, steps)
 
 
 def _parents(edges: str, space: Space) -> list[list[int]]:
