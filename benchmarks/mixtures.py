@@ -56,8 +56,8 @@ def scikit_learn(start: GaussianMixture, x: Tensor) -> ScikitLearn:
 
 
 def pomegranate(start: GaussianMixture, x: Tensor) -> int:
-    from pomegranate.distributions import Normal
-    from pomegranate.gmm import GeneralMixtureModel
+    from pomegranate.distributions import Normal  # pyright: ignore[reportMissingImports]
+    from pomegranate.gmm import GeneralMixtureModel  # pyright: ignore[reportMissingImports]
 
     normals = [
         Normal(mean.float(), covariance.float())

@@ -63,6 +63,7 @@ def ours(x: Tensor) -> int:
         seconds=None,
         evaluate_every=250,
         patience=None,
+        early=True,
         ema=None,
         folder=None,
         checkpoint_seconds=1e9,
