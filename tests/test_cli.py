@@ -70,6 +70,23 @@ def test_fit_sample_score_and_evaluate(ptheta):
     assert json.loads(out)["likelihood"]["kind"] == "exact"
 
 
+def test_what_is_known_up_to_a_constant_is_not_called_a_likelihood(ptheta):
+    code, out, _ = ptheta("fit", "moons", "ebm", "--steps", "2", "--out", "run")
+    assert code == 0
+    assert "nats" not in out
+    assert "is no likelihood" in out
+    code, out, _ = ptheta("fit", "moons", "ebm", "--steps", "2", "--out", "other", "--json")
+    summary = json.loads(out)
+    assert summary["kind"] == "unnormalised"
+    assert "nats" not in summary
+    assert "mean" in summary
+
+
+def test_the_example_of_a_conditional_fit_has_its_class(ptheta, fitted):
+    drawn = pd.read_csv("run/samples/samples.csv")
+    assert drawn["label"].tolist() == ["p", "q"] * 32
+
+
 def test_scores_on_the_screen_are_those_in_the_file(ptheta):
     ptheta("fit", "moons", "gmm", "--out", "run")
     ptheta("sample", "run", "-n", "5", "-o", "draws.csv")

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from numbers import Integral
+from numbers import Real as RealNumber
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ import torch
 from torch import nn
 
 from ptheta.data.dataset import Data
+from ptheta.data.load import load_data
 from ptheta.errors import PthetaError
 from ptheta.heldout import has_likelihood, heldout_figure
 from ptheta.protocols import SupportsInitialize, summary
@@ -119,7 +122,7 @@ class Progress:
 
 
 def fit(
-    data: Data,
+    data: Data | str | Path,
     recipe: str,
     *,
     settings: Mapping[str, Any] | None = None,
@@ -143,7 +146,7 @@ def fit(
     where the model has one, else by the maximum mean discrepancy between draws and held-out data.
 
     Arguments:
-        data: The data, from `ptheta.load_data`.
+        data: The data, from `ptheta.load_data`; a name or a path is loaded with its defaults.
         recipe: The name of the recipe.
         settings: Settings that differ from the recipe's defaults.
         steps: The number of steps at most.
@@ -167,6 +170,7 @@ def fit(
         Diverged: The loss was not finite. The last good model has been saved.
     """
     _check_budget(steps=steps, epochs=epochs, seconds=seconds, processes=processes)
+    data = load_data(data)
     checked = check_settings(recipe, find(recipe), settings or {})
     with seeded(seed):
         build(recipe, data.space, data.context_space, settings)  # any refusal comes first
@@ -497,5 +501,9 @@ def _short(value: object) -> str:
 
 def _check_budget(**limits: float | None) -> None:
     for name, value in limits.items():
+        whole = name in ("steps", "processes")
+        if value is not None and not isinstance(value, Integral if whole else RealNumber):
+            expected = "a whole number" if whole else "a number"
+            raise PthetaError(f"{name} must be {expected}, got {value!r}.")
         if value is not None and not value > 0:
             raise PthetaError(f"{name} must be above zero, got {value}.")

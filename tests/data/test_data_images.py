@@ -107,11 +107,21 @@ def test_rotated_photographs_are_turned_upright(tmp_path):
 
 def test_images_of_another_size_cannot_be_scored_unless_they_are_scaled(tmp_path):
     for name in "abc":
-        save(tmp_path / f"{name}.png", size=(8, 8))
+        save(tmp_path / f"{name}.png", size=(8, 8), mode="L")
     space = Discrete((1, 4, 4), 256, layout="image")
     with pytest.raises(PthetaError, match="shape 1 x 8 x 8, but 256 levels, image 1 x 4 x 4"):
         load_rows(tmp_path, space)
     assert load_rows(tmp_path, space, image_size=4).x.shape == (3, 1, 4, 4)
+
+
+def test_colour_is_refused_where_grey_is_expected_and_grey_in_three_channels_is_not(tmp_path):
+    space = Discrete((1, 4, 6), 256, layout="image")
+    pixels = save(tmp_path / "a.png", mode="L")
+    Image.fromarray(pixels.astype(np.uint8)).convert("RGB").save(tmp_path / "b.png")
+    assert torch.equal(*load_rows(tmp_path, space).x)
+    save(tmp_path / "cats" / "c.png")
+    with pytest.raises(PthetaError, match=r"cats/c\.png is in colour, and grey images"):
+        load_rows(tmp_path, space)
 
 
 def test_sixteen_bits_are_scaled_not_cut_off(tmp_path):

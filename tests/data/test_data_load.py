@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
+from ptheta.data.export import save_samples
 from ptheta.data.load import data_names, load_data, load_rows
 from ptheta.errors import PthetaError
 from ptheta.spaces import Binary, Categorical, Discrete, Real, Table
@@ -169,6 +170,51 @@ def test_splits_in_an_npz_are_kept(tmp_path):
     assert np.array_equal(data.test.x[:], x[25:])
 
 
+def test_labels_of_splits_go_with_their_rows(tmp_path):
+    x, y = normal(30, 2).astype(np.float32), np.arange(30) % 3
+    names = [("x_train", "y_train", "x_test", "y_test"), ("train_images", "train_labels",
+             "test_images", "test_labels")]  # fmt: skip
+    for x_train, y_train, x_test, y_test in names:
+        arrays = {x_train: x[:20], y_train: y[:20, None], x_test: x[20:], y_test: y[20:, None]}
+        np.savez(tmp_path / "x.npz", **arrays)
+        data = load_data(tmp_path / "x.npz", context="label")
+        assert np.array_equal(data.test.x[:], x[20:])
+        assert np.array_equal(data.test.context, y[20:])
+        assert len(data.train) + len(data.validation) == 20
+
+
+def test_arrays_of_one_column_each_are_a_table_and_come_back_from_draws(table, tmp_path):
+    data = load_data(table)
+    save_samples(data.test.x[:], data.space, tmp_path / "draws.npz", columns=data.columns)
+    again = load_rows(tmp_path / "draws.npz", data.space, data.columns)
+    assert torch.equal(again.x.nan_to_num(-9), data.test.x[:].nan_to_num(-9))
+    data = load_data({"a": normal(9), "b": normal(9)})
+    assert data.columns == ("a", "b")
+
+
+def test_what_is_left_out_of_the_examples_is_said():
+    x = normal(30, 2)
+    assert "'ids' are no examples" in str(load_data({"x": x, "ids": np.arange(30)}).notes)
+    notes = str(load_data({"x": x[:, 0], "y": x[:, 1]}).notes)
+    assert "'x' is taken as the examples, and 'y' as their labels" in notes
+
+
+def test_what_cannot_stay_on_disk_says_so(table, tmp_path):
+    pd.read_csv(table).to_json(tmp_path / "x.jsonl", orient="records", lines=True)
+    assert any(
+        "in memory whole" in note for note in load_data(tmp_path / "x.jsonl", stream=True).notes
+    )
+    assert not any("in memory whole" in note for note in load_data(table, stream=True).notes)
+
+
+def test_a_first_line_of_numbers_is_an_example_and_is_said_to_be(tmp_path):
+    np.savetxt(tmp_path / "x.csv", normal(30, 2), delimiter=",")
+    for stream in (False, True):
+        data = load_data(tmp_path / "x.csv", stream=stream)
+        assert len(everything(data)) == 30
+        assert any("first line holds numbers" in note for note in data.notes)
+
+
 def test_a_streamed_array_is_the_array_in_memory(tmp_path, monkeypatch):
     monkeypatch.setenv("PTHETA_CACHE", str(tmp_path))
     x = np.random.default_rng(0).integers(3, 9, (500, 4, 4, 3)).astype(np.uint8)
@@ -207,7 +253,8 @@ def with_value(value):
         (([[1, 2], [3]], [0, 1]), "row 2 of 'x' of the pair has 1 value"),
         (np.array(["a", "b", "c"]), "numbers are needed"),
         (normal(5, 1, 2, 3, 4), "vectors .* and images .* are served"),
-        ({"a": normal(5), "b": normal(5)}, "not clear which are the examples"),
+        ({"a": normal(5, 2), "b": normal(5)}, "not clear which are the examples"),
+        ({"x_train": normal(5, 2), "y_train": np.arange(4)}, "splits .* do not agree: 'x' has"),
         ((normal(5, 2), np.arange(4)), "Give one label for each"),
         (3.5, "data cannot be a float"),
         ("digts", "no file or folder digts. Did you mean 'digits'"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ptheta.data.dataset import Split
+from ptheta.data.load import load_data
 from ptheta.errors import PthetaError
 from ptheta.fitting import fit, load
 from ptheta.spaces import Real
@@ -104,6 +105,20 @@ def test_the_best_weights_are_kept_and_training_stops_early(levels):
 def test_a_budget_of_nothing_is_refused(blobs, budget):
     with pytest.raises(PthetaError, match="above zero"):
         fit(blobs, "realnvp", **budget)
+
+
+@pytest.mark.parametrize("budget", [{"steps": 2.5}, {"steps": "3"}, {"seconds": "3"}])
+def test_a_budget_that_is_no_number_is_refused(budget):
+    name, value = next(iter(budget.items()))
+    with pytest.raises(PthetaError, match=f"{name} must be a .*number, got {value!r}"):
+        fit("moons", "gmm", **budget)
+
+
+def test_a_name_is_loaded_before_it_is_fitted():
+    by_name, loaded = fit("moons", "gmm", steps=1), fit(load_data("moons"), "gmm", steps=1)
+    assert by_name.fingerprint == loaded.fingerprint
+    with pytest.raises(PthetaError, match="Did you mean 'moons'"):
+        fit("moosn", "gmm")
 
 
 @pytest.mark.parametrize(

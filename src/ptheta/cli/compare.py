@@ -63,6 +63,7 @@ def compare(
 ) -> None:
     """Fit RECIPES to SOURCE in turn, rate them on it, and write a report."""
     from ptheta.display import CompareProgress, console
+    from ptheta.evaluation.compare import BASELINE
     from ptheta.evaluation.compare import compare as compare_recipes
     from ptheta.evaluation.report import write_report
     from ptheta.evaluation.table import comparison_table
@@ -70,6 +71,8 @@ def compare(
     refuse_unwritable(out, _ROOM)
     limit = parse_seconds(seconds, minutes)
     loaded = load_source(source, options)
+    if BASELINE not in recipes and not quiet:
+        click.echo(f"ptheta: {BASELINE} is rated too, as what all others must beat.", err=True)
     with CompareProgress(quiet=quiet) as progress:
         found = compare_recipes(
             loaded,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["context_of"]
+__all__ = ["beside_context", "context_of"]
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ptheta.fitting import Run
-    from ptheta.spaces import Categorical
+    from ptheta.spaces import Categorical, Space
 
 
 def context_of(run: Run, count: int, given: str | None) -> Tensor | None:
@@ -39,6 +39,33 @@ def context_of(run: Run, count: int, given: str | None) -> Tensor | None:
     if given not in labels:
         raise PthetaError(f"there is no context '{given}'. {nearest(given, labels)}")
     return torch.full((count,), labels.index(given))
+
+
+def beside_context(run: Run, drawn: Tensor, context: Tensor | None) -> tuple[Tensor, Space]:
+    """Draws in a table in which the class that each was drawn for is one more column.
+
+    Arguments:
+        run: The run that they are drawn from.
+        drawn: The draws, with shape (n, *run.space.shape).
+        context: What they were conditioned on, or None.
+
+    Returns:
+        The draws and their space: as they are, where there is no class.
+    """
+    import torch
+
+    from ptheta.data.export import columns_of
+    from ptheta.spaces import Categorical, Column, Table
+
+    space, given = run.space, run.context_space
+    if context is None or not isinstance(given, Categorical) or given.shape:
+        return drawn, space
+    columns = columns_of(space, run.columns)
+    name = run.origin.get("context") or "label"
+    if name in [column.name for column in columns]:
+        return drawn, space
+    x = torch.cat([drawn.flatten(1).double(), context[:, None].double()], dim=1)
+    return x, Table((*columns, Column(name, given)))
 
 
 def _sentences(given: str | None, space: Categorical, count: int) -> Tensor:

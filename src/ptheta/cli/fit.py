@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptheta.cli.context import context_of
+from ptheta.cli.context import beside_context, context_of
 from ptheta.cli.options import (
     budget_options,
     common,
@@ -104,12 +104,14 @@ def _save_example(run: Run, loaded: Data, seed: int) -> None:
     from ptheta.density import draw
 
     assert run.folder is not None
-    drawn = draw(run.model, 64, _context_for_example(run, loaded), seed=seed)
-    planar = run.space.shape == (2,) and run.space.continuous
-    picture = run.space.layout == "image" or planar
+    given, space = _context_for_example(run, loaded), run.space
+    drawn = draw(run.model, 64, given, seed=seed)
+    picture = space.layout == "image" or (space.shape == (2,) and space.continuous)
     name = "samples.png" if picture else "samples.csv"
+    if not picture:
+        drawn, space = beside_context(run, drawn, given)
     (run.folder / "samples").mkdir(exist_ok=True)
-    save_samples(drawn, run.space, run.folder / "samples" / name, columns=run.columns)
+    save_samples(drawn, space, run.folder / "samples" / name, columns=run.columns)
 
 
 def _context_for_example(run: Run, loaded: Data) -> Tensor | None:
@@ -136,10 +138,11 @@ def _summary(run: Run, loaded: Data) -> dict[str, Any]:
     if density_verb(run.model) is not None:
         test = loaded.test
         found = densities(run.model, test.x, test.context, space=run.space)
-        nats = -found.values.mean().item()
-        summary |= {"figure": found.verb, "kind": found.kind, "nats": nats}
+        mean = found.values.mean().item()
+        summary |= {"figure": found.verb, "kind": found.kind, "mean": mean}
         if found.kind != "unnormalised":
-            summary["bits_per_dimension"] = nats / (run.space.features * math.log(2))
+            bits = -mean / (run.space.features * math.log(2))
+            summary |= {"nats": -mean, "bits_per_dimension": bits}
     return summary
 
 
@@ -149,12 +152,16 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
         f"({summary['steps']} steps, {summary['seconds']} s, "
         f"{summary['examples_per_second']:,} examples/s)"
     )
-    if "figure" in summary:
-        bits = summary.get("bits_per_dimension")
-        beside = f", {bits:.4f} bits per dimension" if bits is not None else ""
+    if "nats" in summary:
         click.echo(
-            f"held-out {summary['nats']:.4f} nats per example{beside} "
+            f"held-out {summary['nats']:.4f} nats per example, "
+            f"{summary['bits_per_dimension']:.4f} bits per dimension "
             f"({summary['kind']}: -{summary['figure']})"
+        )
+    elif "figure" in summary:
+        click.echo(
+            f"held-out {summary['figure']} {summary['mean']:.4f}: known up to a constant, so it "
+            "ranks rows and is no likelihood"
         )
     else:
         click.echo("no density; `ptheta evaluate` measures its samples")

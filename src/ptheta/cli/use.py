@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptheta.cli.context import context_of
+from ptheta.cli.context import beside_context, context_of
 from ptheta.cli.options import common, print_json
 from ptheta.errors import PthetaError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ptheta.data.dataset import Data, Split
     from ptheta.evaluation.quality import Quality
     from ptheta.fitting import Run
-    from ptheta.spaces import Space
 
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
 _LEAST = 40  # rows of a file: two halves are compared, and that takes 20 of each
@@ -62,7 +61,7 @@ def sample(
     given, space = context_of(run, count, context), run.space
     drawn = draw(run.model, count, given, seed=seed)
     if out.suffix.lower() in _TABLES:
-        drawn, space = _beside_context(run, drawn, given)
+        drawn, space = beside_context(run, drawn, given)
     path = save_samples(drawn, space, out, columns=run.columns)
     if as_json:
         print_json({"samples": count, "path": str(path), "seed": seed})
@@ -261,24 +260,6 @@ def _taken(rows: Split, index: Tensor) -> Split:
     from ptheta.data.dataset import Split
 
     return Split(rows.x[index], None if rows.context is None else rows.context[index])
-
-
-def _beside_context(run: Run, drawn: Tensor, context: Tensor | None) -> tuple[Tensor, Space]:
-    """Draws in a table in which the class that each was drawn for is one more column."""
-    import torch
-
-    from ptheta.data.export import columns_of
-    from ptheta.spaces import Categorical, Column, Table
-
-    space, given = run.space, run.context_space
-    if context is None or not isinstance(given, Categorical) or given.shape:
-        return drawn, space
-    columns = columns_of(space, run.columns)
-    name = run.origin.get("context") or "label"
-    if name in [column.name for column in columns]:
-        return drawn, space
-    x = torch.cat([drawn.flatten(1).double(), context[:, None].double()], dim=1)
-    return x, Table((*columns, Column(name, given)))
 
 
 def _save_scores(verb: str, values: Sequence[float], out: Path) -> None:

@@ -22,10 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ptheta.data.contents import Arrays, few, quoted
+from ptheta.data.contents import Arrays, Frame, Parts, few, quoted
 from ptheta.data.dataset import MappedRows, Rows
 from ptheta.data.splits import Examples
 from ptheta.data.streaming import file_key, mapped_array
+from ptheta.data.tables import tidy
 from ptheta.errors import PthetaError
 from ptheta.spaces import Categorical, Discrete, Real, Space, Table
 
@@ -33,17 +34,24 @@ ARRAY_ENDINGS = (".npy", ".npz")
 
 _EXAMPLES = ("x", "data", "samples", "images", "arr_0")
 _LABELS = ("y", "label", "labels", "context", "target", "class")
-_PARTS = {"train": "train", "valid": "validation", "validation": "validation", "test": "test"}
+_PARTS = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
 _BLOCK = 2**24  # values looked at together
 
 
-def read_array(path: Path, mapped: bool = False) -> Arrays:
+def read_array(path: Path, mapped: bool = False) -> Arrays | Frame:
     """An array from a NumPy file.
 
     Arguments:
         path: A file ending in .npy or .npz. In an .npz the examples are the only array, or the one
-            named x, data, samples or images; or they come split, as train, valid and test. Labels
-            are named y, label, labels, context, target or class.
+            named x, data, samples or images; labels are named y, label, labels, context, target or
+            class. Splits are named train, valid and test, alone or with those names, as in
+            ``x_train`` and ``train_labels``. Arrays of one column each are a table.
         mapped: Whether an .npy stays on disk.
 
     Raises:
@@ -74,8 +82,8 @@ def _load(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
         return {name: found[name] for name in found.files}
 
 
-def from_mapping(arrays: Mapping[str, Any], where: str) -> Arrays:
-    """Named arrays: examples, labels, and splits where they are given.
+def from_mapping(arrays: Mapping[str, Any], where: str) -> Arrays | Frame:
+    """Named arrays: examples, labels, and splits where they are given; or columns of a table.
 
     Arguments:
         arrays: The arrays by name, as in an .npz; see `read_array`.
@@ -85,37 +93,94 @@ def from_mapping(arrays: Mapping[str, Any], where: str) -> Arrays:
         PthetaError: It is not clear which array holds the examples, or lengths differ.
     """
     named = {name: _numpy(value, f"'{name}' of {where}") for name, value in arrays.items()}
+    named, parts = _joined(named, where)
     labels = {name: value for name, value in named.items() if name in _LABELS}
     rest = {name: value for name, value in named.items() if name not in _LABELS}
-    if "train" in rest:
-        return _from_parts(rest, where)
     name = next((name for name in _EXAMPLES if name in rest), None)
     if name is None and len(rest) == 1:
         name = next(iter(rest))
+    if name is None and not parts and _are_columns(named):
+        return _table(named, where)
     if name is None:
         raise PthetaError(
             f"{where} holds the arrays {quoted(named)}; it is not clear which are the examples. "
             "Name them 'x' and, if there are labels, 'label'."
         )
-    found = from_values(rest[name], where)
-    for label, values in labels.items():
-        if len(values) != len(found.x) or values.ndim != 1:
+    found = from_values(rest.pop(name), where)
+    notes: list[str] = []
+    if rest:
+        notes.append(f"The arrays {quoted(rest)} are no examples and were left out.")
+    if labels and named[name].ndim == 1:
+        notes.append(f"'{name}' is taken as the examples, and {quoted(labels)} as their labels.")
+    given = {label: _one_each(values, label, found, where) for label, values in labels.items()}
+    return replace(
+        found,
+        labels={"label": next(iter(given.values())), **given} if given else {},
+        parts=parts,
+        notes=tuple(notes),
+    )
+
+
+def _joined(
+    arrays: Mapping[str, NDArray[Any]], where: str
+) -> tuple[dict[str, NDArray[Any]], Parts]:
+    """Splits of one array put one after the other, and the rows of each."""
+    split: dict[str, dict[str, NDArray[Any]]] = {}
+    whole: dict[str, NDArray[Any]] = {}
+    for name, array in arrays.items():
+        base, part = _base_and_part(name)
+        if part is None:
+            whole[name] = array
+        else:
+            split.setdefault(base, {})[part] = array
+    if not any("train" in arrays for arrays in split.values()):
+        return dict(arrays), {}
+    sizes: dict[str, dict[str, int]] = {}
+    for base, of_part in split.items():
+        shapes = {array.shape[1:] for array in of_part.values()}
+        if len(shapes) > 1:
+            raise PthetaError(f"the splits of {where} have different shapes: {few(shapes)}.")
+        whole[base] = np.concatenate(list(of_part.values()))
+        sizes[base] = {part: len(array) for part, array in of_part.items()}
+    first, *others = sizes.items()
+    for base, size in others:
+        if size != first[1]:
             raise PthetaError(
-                f"'{label}' of {where} has shape {values.shape}, but there are {len(found.x)} "
-                "examples. Give one label for each."
+                f"the splits of {where} do not agree: '{first[0]}' has {first[1]} rows, '{base}' "
+                f"has {size}."
             )
-    return replace(found, labels={"label": next(iter(labels.values())), **labels} if labels else {})
+    starts = np.cumsum([0, *first[1].values()])
+    return whole, {part: np.arange(starts[i], starts[i + 1]) for i, part in enumerate(first[1])}
 
 
-def _from_parts(arrays: Mapping[str, NDArray[Any]], where: str) -> Arrays:
-    found = {_PARTS[name]: array for name, array in arrays.items() if name in _PARTS}
-    shapes = {array.shape[1:] for array in found.values()}
-    if len(shapes) > 1:
-        raise PthetaError(f"the splits of {where} have different shapes: {few(shapes)}.")
-    starts = np.cumsum([0, *(len(array) for array in found.values())])
-    parts = {name: np.arange(starts[i], starts[i + 1]) for i, name in enumerate(found)}
-    x = from_values(np.concatenate(list(found.values())), where).x
-    return Arrays(where=where, x=x, parts=parts)
+def _base_and_part(name: str) -> tuple[str, str | None]:
+    """What an array holds and of which split: ``x_train`` is x of train, as is ``train``."""
+    before, _, after = name.partition("_")
+    for part, base in ((before, after), (after, before)):
+        if part in _PARTS and (not base or base in (*_EXAMPLES, *_LABELS)):
+            return base or "x", _PARTS[part]
+    return name, None
+
+
+def _are_columns(arrays: Mapping[str, NDArray[Any]]) -> bool:
+    shapes = {array.shape for array in arrays.values()}
+    return len(shapes) == 1 and len(next(iter(shapes))) == 1
+
+
+def _table(arrays: Mapping[str, NDArray[Any]], where: str) -> Frame:
+    import pandas as pd
+
+    return Frame(where=where, frame=tidy(pd.DataFrame(dict(arrays)), where))
+
+
+def _one_each(values: NDArray[Any], label: str, found: Arrays, where: str) -> NDArray[Any]:
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if len(values) != len(found.x) or values.ndim != 1:
+        raise PthetaError(
+            f"'{label}' of {where} has shape {values.shape}, but there are {len(found.x)} "
+            "examples. Give one label for each."
+        )
+    return values
 
 
 def from_values(values: Any, where: str) -> Arrays:

@@ -66,13 +66,19 @@ def read_images(
             f"{', '.join(IMAGE_ENDINGS[:3])} or the like."
         )
     size, mode = _size_and_mode(folder, paths, image_size, channels)
-    pixels, kept, broken = _decode_all(paths, size, mode, strict, stream)
+    pixels, kept, unread = _decode_all(paths, size, mode, stream)
+    broken = [str(path.relative_to(folder)) for path in unread]
+    if broken and strict:
+        raise PthetaError(f"{broken[0]} cannot be read as an image. Remove it or mend it.")
     if not kept:
         raise PthetaError(f"none of the {len(paths)} images of {folder} can be read.")
     labels, parts = _labels_and_parts(folder, kept)
     note = f"{len(kept)} images of {size[0]} x {size[1]} pixels, {'grey' if mode == 'L' else mode}."
     skipped = (
-        (f"{len(broken)} images could not be read and were left out: {quoted(broken, 3)}.",)
+        (
+            f"{len(broken)} image{'s'[: len(broken) != 1]} could not be read and left out: "
+            f"{quoted(broken, 3)}.",
+        )
         if broken
         else ()
     )
@@ -91,14 +97,17 @@ def _size_and_mode(
 ) -> tuple[tuple[int, int], str]:
     sizes: Counter[tuple[int, int]] = Counter()
     example: dict[tuple[int, int], Path] = {}
-    grey = True
+    coloured: list[Path] = []
     for path in paths:
         found = _open(path)
         if found is not None:
             sizes[found[0]] += 1
             example.setdefault(found[0], path)
-            grey &= found[1] in ("1", "L") or found[1].startswith("I")
-    mode = {None: "L" if grey else "RGB", 1: "L", 3: "RGB", 4: "RGBA"}[channels]
+            if found[1] not in ("1", "L", "LA") and not found[1].startswith("I"):
+                coloured.append(path)
+    if channels == 1:
+        _refuse_colour(folder, coloured)
+    mode = {None: "RGB" if coloured else "L", 1: "L", 3: "RGB", 4: "RGBA"}[channels]
     if image_size is not None:
         return (image_size, image_size), mode
     if len(sizes) > 1:
@@ -123,15 +132,26 @@ def _open(path: Path) -> tuple[tuple[int, int], str] | None:
         return None
 
 
+def _refuse_colour(folder: Path, paths: Sequence[Path]) -> None:
+    for path in paths:
+        pixels = _decode(path, None, "RGB")
+        # grey images are often saved with three channels
+        if pixels is not None and (pixels != pixels[:1]).any():
+            raise PthetaError(
+                f"{path.relative_to(folder)} is in colour, and grey images are expected. Turn the "
+                f"images of {folder} grey first."
+            )
+
+
 def _decode_all(
-    paths: Sequence[Path], size: tuple[int, int], mode: str, strict: bool, stream: bool | None
-) -> tuple[NDArray[np.uint8], list[Path], list[str]]:
+    paths: Sequence[Path], size: tuple[int, int], mode: str, stream: bool | None
+) -> tuple[NDArray[np.uint8], list[Path], list[Path]]:
     channels = {"L": 1, "RGB": 3, "RGBA": 4}[mode]
     shape = (len(paths), channels, size[1], size[0])
     if stream or (stream is None and not fits_in_memory(math.prod(shape))):
         # rows cannot be left out of an array on disk, so what fails is found in a pass before
         good = [_decode(path, size, mode) is not None for path in paths]
-        kept, broken = _sort_out(paths, good, strict)
+        kept, broken = _sort_out(paths, good)
         key = (*map(file_key, kept), mode)
         on_disk = mapped_array(
             key, (len(kept), *shape[1:]), np.uint8, lambda out: _fill(out, kept, size, mode)
@@ -139,7 +159,7 @@ def _decode_all(
         return on_disk, kept, broken
     pixels = np.empty(shape, dtype=np.uint8)
     good = _fill(pixels, paths, size, mode)
-    kept, broken = _sort_out(paths, good, strict)
+    kept, broken = _sort_out(paths, good)
     return (pixels[np.array(good)] if broken else pixels), kept, broken
 
 
@@ -155,23 +175,19 @@ def _fill(
     return good
 
 
-def _sort_out(
-    paths: Sequence[Path], good: Sequence[bool], strict: bool
-) -> tuple[list[Path], list[str]]:
+def _sort_out(paths: Sequence[Path], good: Sequence[bool]) -> tuple[list[Path], list[Path]]:
     kept = [path for path, fine in zip(paths, good, strict=True) if fine]
-    broken = [path.name for path, fine in zip(paths, good, strict=True) if not fine]
-    if broken and strict:
-        raise PthetaError(f"{broken[0]} cannot be read as an image. Remove it or mend it.")
+    broken = [path for path, fine in zip(paths, good, strict=True) if not fine]
     return kept, broken
 
 
-def _decode(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8] | None:
+def _decode(path: Path, size: tuple[int, int] | None, mode: str) -> NDArray[np.uint8] | None:
     from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
             found = _to_mode(ImageOps.exif_transpose(image), mode)
-            if found.size != size:
+            if size is not None and found.size != size:
                 found = ImageOps.fit(found, size, Image.Resampling.BOX)
             pixels = np.asarray(found)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):

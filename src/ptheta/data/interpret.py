@@ -20,7 +20,7 @@ from ptheta.data.schema import Summary, context_space_of, decide, encode, encode
 from ptheta.data.sentences import interpret_sentences
 from ptheta.data.splits import Examples, refuse_few
 from ptheta.data.streaming import file_key, mapped_array
-from ptheta.data.tables import read_chunks
+from ptheta.data.tables import header_notes, read_chunks
 from ptheta.data.text import interpret_text
 from ptheta.errors import PthetaError, nearest
 from ptheta.spaces import Categorical, Column, Real, Space
@@ -202,7 +202,11 @@ def stream_table(
         x=MappedRows(array, space.dtype),
         contexts=contexts,
         columns=tuple(summaries),
-        notes=(*notes, f"{rows} rows stay on disk and are read as they are needed."),
+        notes=(
+            *header_notes(path),
+            *notes,
+            f"{rows} rows stay on disk and are read as they are needed.",
+        ),
     )
 
 

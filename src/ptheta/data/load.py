@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ptheta.data.arrays import ARRAY_ENDINGS, conform_array, from_mapping, from_values, read_array
 from ptheta.data.contents import Arrays, Contents, Fractions, Frame, Sentences, Text, quoted
-from ptheta.data.dataset import Data, Split, Truth
+from ptheta.data.dataset import Data, MappedRows, Split, Truth
 from ptheta.data.fetch import from_hub
 from ptheta.data.images import read_images
 from ptheta.data.interpret import interpret, stream_table
@@ -24,7 +24,7 @@ from ptheta.data.splits import assemble
 from ptheta.data.standard import STANDARD, read_standard
 from ptheta.data.streaming import fits_in_memory
 from ptheta.data.synthetic import SYNTHETIC, truth_of
-from ptheta.data.tables import TABLE_ENDINGS, read_table, tidy
+from ptheta.data.tables import TABLE_ENDINGS, header_notes, read_table, tidy
 from ptheta.data.text import conform_text, read_text
 from ptheta.errors import PthetaError, nearest
 from ptheta.random import seeded
@@ -103,6 +103,12 @@ def load_data(
     else:
         contents = _read(source, path, image_size, strict, stream)
         examples = interpret(contents, context, kinds or {}, drop)
+    if stream and not isinstance(examples.x, MappedRows):
+        note = (
+            "It is in memory whole: CSV, TSV, Parquet and .npy files and folders of images can "
+            "stay on disk, and nothing else."
+        )
+        examples = replace(examples, notes=(*examples.notes, note))
     name = examples.where if path is None else str(source)
     return replace(assemble(name, examples, context, splits, seed), origin=origin)
 
@@ -239,7 +245,7 @@ def _read_path(
     if path.is_dir():
         return read_images(path, image_size, strict=strict, channels=channels, stream=stream)
     if _ends(path, TABLE_ENDINGS):
-        return Frame(where=str(path), frame=read_table(path))
+        return Frame(where=str(path), frame=read_table(path), notes=header_notes(path))
     if _ends(path, ARRAY_ENDINGS):
         return read_array(path, mapped=_npy_stays_on_disk(path, stream))
     if _ends(path, _TEXT_ENDINGS):

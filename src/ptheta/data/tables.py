@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TABLE_ENDINGS", "read_chunks", "read_table", "tidy"]
+__all__ = ["TABLE_ENDINGS", "header_notes", "read_chunks", "read_table", "tidy"]
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -82,6 +82,20 @@ def read_chunks(path: Path) -> Iterator[pd.DataFrame]:
         ) from None
     except OSError as error:
         raise PthetaError(f"{path.name} cannot be read: {error.strerror or error}.") from None
+
+
+def header_notes(path: Path) -> tuple[str, ...]:
+    """What to say of the names of the columns of a file: that it has none, or nothing.
+
+    Arguments:
+        path: The file.
+    """
+    if path.suffix.lower() in (".parquet", ".jsonl", ".ndjson") or _header(path)[1] is None:
+        return ()
+    return (
+        "The first line holds numbers, so it is taken as an example and the columns are numbered; "
+        "put a line of names before it if they have names.",
+    )
 
 
 def tidy(frame: pd.DataFrame, where: str) -> pd.DataFrame:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ptheta.data.dataset import Data
+from ptheta.data.load import load_data
 from ptheta.errors import PthetaError
 from ptheta.evaluation.bench import Bench, Entry, Watcher, plan_runs
 from ptheta.evaluation.evaluate import noise_floor, plain
@@ -77,7 +78,7 @@ class Comparison:
 
 
 def compare(
-    data: Data,
+    data: Data | str | Path,
     recipes: Sequence[str],
     *,
     out: str | Path,
@@ -102,7 +103,7 @@ def compare(
     has a row that says so, and the others go on. The recipe ``independent`` is always among them.
 
     Arguments:
-        data: The data.
+        data: The data, from `ptheta.load_data`; a name or a path is loaded with its defaults.
         recipes: The names of the recipes.
         out: The folder in which every run is kept, each in a folder of its own.
         seeds: The number of seeds.
@@ -127,6 +128,7 @@ def compare(
             few held-out rows.
         CannotWrite: A run or the comparison cannot be written.
     """
+    data = load_data(data)
     names = list(dict.fromkeys([*recipes, BASELINE]))
     given = {name: dict((settings or {}).get(name, {})) for name in names}
     plan = {

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ptheta.models.autoregressive.distribution import Autoregressive
 from ptheta.models.autoregressive.drawing import Drawing
+from ptheta.models.autoregressive.order import value_order
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import Normalised
 from ptheta.networks.context import ContextFeatures
@@ -77,9 +78,7 @@ class MADE(Normalised):
     ) -> None:
         super().__init__()
         count = space.features
-        order = tuple(range(count)) if order is None else tuple(order)
-        if sorted(order) != list(range(count)):
-            raise ValueError(f"expected an order of the {count} values, got {order}")
+        order = value_order(order, count)
         if isinstance(space, Table) and space.missing:
             raise ValueError("an order of values has no place for missing ones")
         self.space = space

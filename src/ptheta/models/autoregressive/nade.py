@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.distribution import Autoregressive
+from ptheta.models.autoregressive.order import value_order
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import Normalised
 from ptheta.networks.context import ContextFeatures
@@ -74,9 +75,7 @@ class NADE(Normalised):
     ) -> None:
         super().__init__()
         count = space.features
-        order = tuple(range(count)) if order is None else tuple(order)
-        if sorted(order) != list(range(count)):
-            raise ValueError(f"expected an order of the {count} values, got {order}")
+        order = value_order(order, count)
         self.space = space
         self.features = Features(space)
         self.context = ContextFeatures(context_space)
