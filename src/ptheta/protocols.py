@@ -7,9 +7,11 @@ A method that cannot be honoured is absent. ``capabilities`` lists the methods t
 __all__ = [
     "Capability",
     "DensityKind",
+    "SupportsComplete",
     "SupportsDecode",
     "SupportsElbo",
     "SupportsEncode",
+    "SupportsExtend",
     "SupportsInitialize",
     "SupportsInitializeContext",
     "SupportsLogProb",
@@ -124,6 +126,54 @@ class SupportsDecode(Protocol):
 
 
 @runtime_checkable
+class SupportsComplete(Protocol):
+    """Draws of some values of examples given the others, whichever these are."""
+
+    def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
+        """Examples that keep the values that are known, the others drawn given them, exactly.
+
+        Arguments:
+            x: The examples, with shape (n, *space.shape); what is not known is not looked at.
+            known: Which values are known, boolean, with shape space.shape.
+            context: What they are conditioned on.
+
+        Returns:
+            The examples, shaped as x.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsExtend(Protocol):
+    """Draws of sequences given how they begin."""
+
+    def extend(
+        self,
+        prefix: Tensor,
+        context: Tensor | None = None,
+        *,
+        length: int | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+    ) -> Tensor:
+        """Sequences that begin with a prefix.
+
+        Arguments:
+            prefix: The codes so far, with shape (n, so_far); there may be none.
+            context: What they are conditioned on.
+            length: The symbols of a sequence in all; None takes those of the space.
+            temperature: What logits are divided by; 0 takes the likeliest symbol.
+            top_k: The number of likeliest symbols that are drawn from; None takes all.
+            top_p: The probability of the likeliest symbols that are drawn from.
+
+        Returns:
+            The codes, with shape (n, length).
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsInitialize(Protocol):
     """A start that depends on data: standardisation, k-means++, activation normalisation."""
 
@@ -152,6 +202,8 @@ Capability = Literal[
     "log_ratio",
     "encode",
     "decode",
+    "complete",
+    "extend",
 ]
 DensityKind = Literal["exact", "bound", "estimate", "unnormalised", "none"]
 
@@ -166,6 +218,8 @@ _CAPABILITIES: dict[Capability, type] = {
     "log_ratio": SupportsLogRatio,
     "encode": SupportsEncode,
     "decode": SupportsDecode,
+    "complete": SupportsComplete,
+    "extend": SupportsExtend,
 }
 # best first: what a person is shown where a model offers several
 _KINDS: dict[Capability, DensityKind] = {
