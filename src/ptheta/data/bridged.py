@@ -7,6 +7,7 @@ bound, and so answers to ``elbo``. A bound stays a bound, an energy stays unnorm
 __all__ = [
     "Bridged",
     "BridgedBound",
+    "BridgedCompletion",
     "BridgedDensity",
     "BridgedEnergy",
     "BridgedFlow",
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from ptheta.data.bridges import Bridge
 from ptheta.protocols import (
+    SupportsComplete,
     SupportsDecode,
     SupportsElbo,
     SupportsEncode,
@@ -40,6 +42,11 @@ from ptheta.spaces import Space
 @runtime_checkable
 class _Density(SupportsSample, SupportsLogProb, Protocol):
     """What an autoregressive model or a mixture offers."""
+
+
+@runtime_checkable
+class _Completing(_Density, SupportsComplete, Protocol):
+    """What a model of all conditionals offers."""
 
 
 @runtime_checkable
@@ -119,6 +126,31 @@ class BridgedDensity(Bridged[_Density]):
         return _log_prob(self, x, context)
 
 
+class BridgedCompletion(Bridged[_Completing]):
+    """An exact density with all its conditionals, across an exact bridge."""
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) in nats of the data, with shape (batch,)."""
+        return _log_prob(self, x, context)
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
+        """Examples that keep the values that are known, the others drawn given them.
+
+        Arguments:
+            x: The examples, with shape (n, *space.shape); what is not known is not looked at.
+            known: Which values are known, boolean, with shape space.shape.
+            context: What they are conditioned on, with n rows.
+
+        Returns:
+            The examples, shaped as x.
+        """
+        u, _ = self.bridge.to_reals(_checked(self, x))
+        drawn = self.bridge.to_data(self.model.complete(u, known, context)).to(self.space.dtype)
+        # there and back again may cost a known value its last digit
+        return torch.where(known, x.to(drawn.dtype), drawn)
+
+
 class BridgedBound(Bridged[_Density]):
     """An exact density of dequantised data: a lower bound on the mass of the data."""
 
@@ -181,7 +213,9 @@ class BridgedEnergy(Bridged[_Energy]):
         return self.model.unnormalized_log_prob(u, context) + log_det
 
 
-def _log_prob(self: "Bridged[_Density] | Bridged[_Flow]", x: Tensor, c: Tensor | None) -> Tensor:
+def _log_prob(
+    self: "Bridged[_Density] | Bridged[_Flow] | Bridged[_Completing]", x: Tensor, c: Tensor | None
+) -> Tensor:
     u, log_det = self.bridge.to_reals(_checked(self, x))
     return self.model.log_prob(u, c) + log_det
 
@@ -219,6 +253,8 @@ def bridged(model: SupportsSample, bridge: Bridge, space: Space) -> Bridged[Supp
         kind = BridgedFlowBound if bridge.stochastic else BridgedFlow
     elif isinstance(model, _Bound):
         kind = BridgedLatentBound
+    elif isinstance(model, _Completing) and not bridge.stochastic:
+        kind = BridgedCompletion
     elif isinstance(model, _Density):
         kind = BridgedBound if bridge.stochastic else BridgedDensity
     elif isinstance(model, _Energy):

@@ -52,14 +52,22 @@ class FromFunctions(Distribution):
         space: The space of the examples.
         log_prob: The log-probability in nats of each row, from (n, *space.shape) to (n,).
         draw: Gives so many rows, with shape (n, *space.shape).
+        context: What is conditioned on, with shape (batch, *context_shape); both functions are
+            given it, a row for each of theirs. None is not handed on.
     """
 
     def __init__(
-        self, space: Space, log_prob: Callable[[Tensor], Tensor], draw: Callable[[int], Tensor]
+        self,
+        space: Space,
+        log_prob: Callable[..., Tensor],
+        draw: Callable[..., Tensor],
+        context: Tensor | None = None,
     ) -> None:
         self.of_rows = log_prob
         self.draw = draw
-        super().__init__(torch.Size(), torch.Size(space.shape), validate_args=False)
+        self.context = context
+        batch = torch.Size() if context is None else context.shape[:1]
+        super().__init__(batch, torch.Size(space.shape), validate_args=False)
 
     @property
     def arg_constraints(self) -> dict[str, Constraint]:
@@ -67,13 +75,16 @@ class FromFunctions(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(x) in nats, with shape (batch,)."""
-        return self.of_rows(value)
+        return self.of_rows(value) if self.context is None else self.of_rows(value, self.context)
 
     @torch.no_grad()
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        """Draws, with shape (*sample_shape, *space.shape)."""
-        shape = torch.Size(sample_shape)
-        return self.draw(shape.numel()).reshape(*shape, *self.event_shape)
+        """Draws, with shape (*sample_shape, *batch, *space.shape)."""
+        shape = torch.Size((*sample_shape, *self.batch_shape))
+        if self.context is None:
+            return self.draw(shape.numel()).reshape(*shape, *self.event_shape)
+        context = self.context.expand(*shape, *self.context.shape[1:]).flatten(0, len(shape) - 1)
+        return self.draw(shape.numel(), context).reshape(*shape, *self.event_shape)
 
 
 def unconditional(model: nn.Module, context: Tensor | None) -> None:

@@ -45,6 +45,7 @@ RECIPES: dict[str, str] = {
     "latent-class": "ptheta.recipes.latent:latent_class",
     "fvsbn": "ptheta.recipes.autoregressive:fvsbn",
     "nade": "ptheta.recipes.autoregressive:nade",
+    "eonade": "ptheta.recipes.autoregressive:eonade",
     "made": "ptheta.recipes.autoregressive:made",
     "realnvp": "ptheta.recipes.flows:realnvp",
     "vae": "ptheta.recipes.latent:vae",
