@@ -29,11 +29,12 @@ MAY_IMPORT = {
     "heldout": {"density", "ratios", "training", "data"},
     "fitting": {"density", "heldout", "recipes", "training", "data"},
     "evaluation": {"fitting", "density", "ratios", "recipes", "data"},
+    "tasks": {"density", "data", "recipes"},
     "testing": {"objectives", "recipes"},
     "display": {"fitting", "evaluation", "recipes"},
-    "cli": {"display", "fitting", "density", "evaluation", "recipes", "data"},
+    "cli": {"display", "fitting", "density", "evaluation", "recipes", "data", "tasks"},
     "__main__": {"cli"},
-    "__init__": {"data", "density", "evaluation", "fitting", "recipes"},
+    "__init__": {"data", "density", "evaluation", "fitting", "recipes", "tasks"},
 }
 HEAVY = {
     "pandas",

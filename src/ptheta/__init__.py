@@ -23,6 +23,7 @@ __all__ = [
     "draw",
     "evaluate",
     "fit",
+    "impute",
     "load",
     "load_data",
     "load_rows",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from ptheta.random import seeded
     from ptheta.recipes.registry import build, describe, register
     from ptheta.recipes.registry import names as recipe_names
+    from ptheta.tasks.impute import impute
 
 __version__ = version("ptheta")
 
@@ -66,6 +68,7 @@ _WHERE = {
     "draw": "ptheta.density",
     "evaluate": "ptheta.evaluation.evaluate",
     "fit": "ptheta.fitting",
+    "impute": "ptheta.tasks.impute",
     "load": "ptheta.fitting",
     "load_data": "ptheta.data.load",
     "load_rows": "ptheta.data.load",

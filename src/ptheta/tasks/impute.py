@@ -1,0 +1,98 @@
+"""Filling in what is missing, by draws given what is there."""
+
+__all__ = ["impute"]
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.data.dataset import Rows
+from ptheta.density import device_of, evaluating
+from ptheta.errors import PthetaError
+from ptheta.protocols import SupportsComplete, capabilities
+from ptheta.random import seeded
+from ptheta.spaces import Positive, Space, groups
+
+
+@torch.no_grad()
+def impute(
+    model: nn.Module,
+    x: Rows,
+    context: Tensor | None = None,
+    *,
+    space: Space,
+    draws: int = 1,
+    batch_size: int = 1000,
+    seed: int | None = 0,
+) -> Tensor:
+    """Rows in which what is missing is drawn given what is there.
+
+    Several draws show how sure that is: a figure computed on each of them, and then averaged, is
+    what multiple imputation asks for.
+
+    References:
+        Multiple Imputation for Nonresponse in Surveys (Rubin, 1987),
+        https://doi.org/10.1002/9780470316696
+
+    Arguments:
+        model: The model.
+        x: The rows, with shape (rows, *space.shape); what is missing is not a number (NaN).
+        context: What they are conditioned on.
+        space: The space of the data.
+        draws: The number of times that each row is filled in.
+        batch_size: The number of rows taken at a time.
+        seed: The seed; the same seed and batch size give the same draws.
+
+    Returns:
+        The rows, with shape (draws, rows, *space.shape). What is there is kept as it is.
+
+    Raises:
+        PthetaError: The model cannot draw values given others, or a value lies outside the space.
+    """
+    if not isinstance(model, SupportsComplete):
+        raise PthetaError(
+            "this model cannot fill in what is missing: it offers "
+            f"{', '.join(capabilities(model))}. `eonade` can."
+        )
+    device = device_of(model)
+    found: list[Tensor] = []
+    with seeded(seed), evaluating(model):
+        for start in range(0, len(x), batch_size):
+            rows = x[start : start + batch_size]
+            _refuse_outside(rows, space, start)
+            given = None if context is None else context[start : start + batch_size].to(device)
+            parts = [_filled(model, rows.to(device), given).cpu() for _ in range(draws)]
+            found.append(torch.stack(parts).to(space.dtype))
+    return torch.cat(found, dim=1)
+
+
+def _filled(model: SupportsComplete, x: Tensor, context: Tensor | None) -> Tensor:
+    missing = _missing(x).flatten(1)
+    whole = x.clone()
+    # rows with the same gaps are filled in together
+    patterns, which = missing.unique(dim=0, return_inverse=True)
+    for i, pattern in enumerate(patterns):
+        if pattern.any():
+            rows = (which == i).nonzero()[:, 0]
+            given = None if context is None else context[rows]
+            known = ~pattern.reshape(x.shape[1:])
+            whole[rows] = model.complete(x[rows], known, given).to(whole.dtype)
+    return whole
+
+
+def _missing(x: Tensor) -> Tensor:
+    return x.isnan() if x.is_floating_point() else torch.zeros_like(x, dtype=torch.bool)
+
+
+def _refuse_outside(x: Tensor, space: Space, start: int) -> None:
+    harmless = torch.zeros(space.features, dtype=x.dtype, device=x.device)
+    for group in groups(space):
+        if isinstance(group.space, Positive):
+            harmless[list(group.positions)] = 1
+    inside = space.contains(torch.where(_missing(x), harmless.reshape(space.shape), x))
+    if not inside.all():
+        row = start + int((~inside).nonzero()[0]) + 1
+        raise PthetaError(
+            f"row {row} holds a value outside what the model was fitted to (a level or category "
+            "never seen, or a number that is infinite). Mend it, or leave it empty to have it "
+            "filled in."
+        )
