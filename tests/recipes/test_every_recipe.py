@@ -46,6 +46,20 @@ def test_contract(name, space, context):
     assert len(found) >= 3
 
 
+# settings under which a recipe takes another model or objective
+OTHERS = [
+    *[("made", {"masks": 3}, label) for label in ("plane", "image", "mixed")],
+    *[("ebm", {"objective": "dsm"}, label) for label in ("plane", "image")],
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "label"), OTHERS)
+def test_contract_of_other_settings(name, settings, label):
+    space = SPACES[label]
+    for check in checks(lambda: build(name, space, None, settings), space, steps=6):
+        check.run()
+
+
 @pytest.mark.parametrize(
     "name", ["independent", "gmm", "made", "realnvp", "vae", "gan", "ebm", "ncsn", "fvsbn"]
 )

@@ -2,6 +2,7 @@
 
 __all__ = ["eonade", "fvsbn", "made", "nade"]
 
+from functools import partial
 from typing import Annotated
 
 from annotated_types import Ge
@@ -12,6 +13,7 @@ from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.eonade import EoNADE
 from ptheta.models.autoregressive.made import MADE
 from ptheta.models.autoregressive.nade import NADE
+from ptheta.models.autoregressive.order_agnostic_made import OrderAgnosticMADE
 from ptheta.models.heads import on_reals
 from ptheta.networks.sizes import default_dropout, default_width
 from ptheta.objectives.order_agnostic import OrderAgnosticLikelihood
@@ -64,6 +66,7 @@ def made(
     *,
     hidden_features: Count | None = None,
     layers: Count = 2,
+    masks: Count = 1,
     components: Count | None = None,
     direct: bool | None = None,
     dropout: Fraction | None = None,
@@ -88,6 +91,8 @@ def made(
         hidden_features: The width of the hidden layers; none means four units for each value, at
             least 256 and at most 512.
         layers: The number of hidden layers.
+        masks: The number of masks, each of an order drawn at random, under which the weights are
+            trained in turn; the density is the mean over them. One mask keeps the values' order.
         components: The number of components of mixtures, for real values and more than 8
             levels; none means 16 for up to 16 values in an example, and 3 for more.
         direct: Whether values before are joined to each conditional directly as well; none
@@ -101,7 +106,8 @@ def made(
     """
     _refuse_gaps(space)
     width = hidden_features or default_width(space.features, least=256)
-    model = MADE(
+    form = MADE if masks == 1 else partial(OrderAgnosticMADE, masks=masks)
+    model = form(
         on_reals(space),
         context_space,
         hidden_features=(width,) * layers,
@@ -225,7 +231,7 @@ def _refuse_gaps(space: Space) -> None:
 
 
 def _by_likelihood(
-    model: MADE | NADE,
+    model: MADE | OrderAgnosticMADE | NADE,
     space: Space,
     learning_rate: float,
     weight_decay: float,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ptheta.objectives.types import Batch
 from ptheta.protocols import (
+    SupportsComplete,
     SupportsElbo,
     SupportsEncode,
     SupportsInitialize,
@@ -85,6 +86,8 @@ def checks(
         yield Check("the score is the gradient", partial(_score_is_gradient, fitted))
     if isinstance(model, SupportsEncode):
         yield Check("a latent for each row", partial(_encodes, fitted))
+    if isinstance(model, SupportsComplete):
+        yield Check("what is known is kept", partial(_completes, fitted, space))
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,20 @@ def _learns(fitted: Callable[[], _Fitted]) -> None:
         # a weight that is masked whole is zero, and stays so
         idle = not parameter.requires_grad or not bool(parameter.any())
         _require(moved or idle, f"{name} never moved: no gradient reaches it")
+
+
+def _completes(fitted: Callable[[], _Fitted], space: Space) -> None:
+    found = fitted()
+    x = example_rows(space, 20, seed=1)
+    # a gap in what is known stays one; the rest is to lie in the space
+    x = x.nan_to_num(nan=0.0) if x.is_floating_point() else x
+    for first in range(2):
+        known = (torch.arange(space.features) % 2 == first).reshape(space.shape)
+        with seeded(0):
+            whole = found.model.complete(x, known, found.given(20))
+        _require(whole.shape == x.shape, f"completed rows have shape {tuple(whole.shape)}")
+        _require(torch.equal(whole[:, known], x[:, known]), "a value that is known was changed")
+        _require(bool(space.contains(whole).all()), "a completed row lies outside the space")
 
 
 def _round_trip(fitted: Callable[[], _Fitted]) -> None:

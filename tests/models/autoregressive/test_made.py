@@ -4,7 +4,8 @@ import math
 import pytest
 import torch
 
-from ptheta.models.autoregressive.made import MADE, degrees
+from ptheta.models.autoregressive.made import MADE
+from ptheta.models.autoregressive.stack import degrees
 from ptheta.objectives.likelihood import MaximumLikelihood
 from ptheta.objectives.types import Batch
 from ptheta.spaces import Binary, Categorical, Column, Discrete, Real, Table

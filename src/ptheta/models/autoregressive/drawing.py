@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-__all__ = ["Drawing"]
+__all__ = ["Drawing", "SupportsDrawing"]
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ptheta.networks.masked import MaskedLinear
+from ptheta.models.autoregressive.stack import MaskedStack
+from ptheta.models.heads.head import Head
+from ptheta.networks.context import ContextFeatures
+from ptheta.networks.features import Features
+from ptheta.spaces import Space
 
-if TYPE_CHECKING:
-    from ptheta.models.autoregressive.made import MADE
+
+class SupportsDrawing(Protocol):
+    """What a masked network has around its layers."""
+
+    space: Space
+    features: Features
+    context: ContextFeatures
+    head: Head
+    activation: nn.Module
 
 
 class _Units:
@@ -43,10 +54,11 @@ class _Units:
 class _Linear:
     """A masked layer with its units in the order of their degrees."""
 
-    def __init__(self, layer: nn.Module, inputs: _Units, outputs: Tensor) -> None:
-        assert isinstance(layer, MaskedLinear)
-        self.weight = layer.weight[outputs][:, inputs.order]
-        bias = dict(layer.named_parameters()).get("bias", torch.zeros_like(layer.weight[:, 0]))
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, inputs: _Units, outputs: Tensor
+    ) -> None:
+        bias = torch.zeros_like(weight[:, 0]) if bias is None else bias
+        self.weight = weight[outputs][:, inputs.order]
         self.bias = bias[outputs].unsqueeze(1)
         self.inputs = inputs
 
@@ -67,22 +79,28 @@ class Drawing:
 
     Arguments:
         model: The model.
+        stack: Its layers.
         uniforms: Noise from [0, 1), with shape (2, space.features, n).
         context: What examples are conditioned on, with n rows, or None.
     """
 
-    def __init__(self, model: MADE, uniforms: Tensor, context: Tensor | None) -> None:
+    def __init__(
+        self, model: SupportsDrawing, stack: MaskedStack, uniforms: Tensor, context: Tensor | None
+    ) -> None:
         values, n = uniforms.shape[1:]
         self.model = model
+        self.order = stack.order
         self.uniforms = uniforms
-        *degrees, outputs = model.degrees
+        *degrees, outputs = stack.degrees
         self.units = [_Units(layer, values, n) for layer in degrees]
-        layers = zip(model.layers, self.units, self.units[1:], strict=False)
-        self.hidden = [_Linear(layer, before, after.order) for layer, before, after in layers]
-        self.parameters = parameters = _Units(outputs, values, 0)
-        self.output = _Linear(model.output, self.units[-1], parameters.order)
+        layers = zip(stack.hidden, self.units, self.units[1:], strict=False)
+        self.hidden = [_Linear(*layer, before, after.order) for layer, before, after in layers]
+        self.parameters = _Units(outputs, values, 0)
+        self.output = _Linear(*stack.output, self.units[-1], self.parameters.order)
         self.direct = (
-            None if model.direct is None else _Linear(model.direct, self.units[0], parameters.order)
+            None
+            if stack.direct is None
+            else _Linear(stack.direct, None, self.units[0], self.parameters.order)
         )
         seen = model.context(context, n)
         if seen is not None:
@@ -91,7 +109,7 @@ class Drawing:
     def run(self) -> Tensor:
         """The examples, with shape (n, *space.shape)."""
         drawn = torch.empty(self.uniforms.shape[1:], device=self.uniforms.device)
-        for degree, position in enumerate(self.model.order):
+        for degree, position in enumerate(self.order):
             x = self._next(degree, position)
             drawn[position] = x
             inputs = self.units[0]

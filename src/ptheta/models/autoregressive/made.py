@@ -7,10 +7,9 @@ a value see itself or a later one are zero for ever. Drawing needs a pass over t
 all, not one for each value: a unit is computed once, when the last value that it sees is drawn.
 """
 
-__all__ = ["MADE", "degrees"]
+__all__ = ["MADE"]
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +17,13 @@ from torch import Tensor, nn
 from ptheta.models.autoregressive.distribution import Autoregressive
 from ptheta.models.autoregressive.drawing import Drawing
 from ptheta.models.autoregressive.order import value_order
+from ptheta.models.autoregressive.stack import CONTEXT, MaskedStack, degrees, may_see
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import Normalised
 from ptheta.networks.context import ContextFeatures
 from ptheta.networks.features import Features
 from ptheta.networks.masked import MaskedLinear
 from ptheta.spaces import Categorical, Real, Space, Table
-
-_CONTEXT = -1  # the degree of what all values may see
 
 
 class MADE(Normalised):
@@ -88,24 +86,32 @@ class MADE(Normalised):
         self.head = Head(space, components, min_scale)
         rank = torch.empty(count, dtype=torch.long)
         rank[list(order)] = torch.arange(count)
-        context = torch.full((self.context.features,), _CONTEXT)
+        context = torch.full((self.context.features,), CONTEXT)
         inputs = torch.cat([rank[self.features.owner], context])
         outputs = rank[self.head.owner]
         # a first unit that sees nothing but the context is of use only where there is one
-        first = _CONTEXT if self.context.features or count == 1 else 0
-        layers = [inputs, *(degrees(size, count, first) for size in hidden_features)]
-        self.layers = nn.ModuleList(MaskedLinear(b[:, None] >= a) for a, b in pairwise(layers))
-        self.output = MaskedLinear(outputs[:, None] > layers[-1])
+        first = CONTEXT if self.context.features or count == 1 else 0
+        layers = [inputs, *(degrees(size, count, first) for size in hidden_features), outputs]
+        *masks, last = may_see(layers)
+        self.layers = nn.ModuleList(map(MaskedLinear, masks))
+        self.output = MaskedLinear(last)
         self.direct = MaskedLinear(outputs[:, None] > inputs, bias=False) if direct else None
         self.activation = activation()
         self.dropout = nn.Dropout(dropout)
-        for i, layer in enumerate([*layers, outputs]):
+        for i, layer in enumerate(layers):
             self.register_buffer(f"degrees_{i}", layer, persistent=False)
 
     @property
-    def degrees(self) -> list[Tensor]:
-        """The degrees of the units of each layer; of inputs and outputs, the rank of the value."""
-        return [self.get_buffer(f"degrees_{i}") for i in range(len(self.layers) + 2)]
+    def stack(self) -> MaskedStack:
+        """The layers, with the gradient of what is masked left out."""
+        direct = None if self.direct is None else self.direct.masked_weight
+        return MaskedStack(
+            order=self.order,
+            degrees=[self.get_buffer(f"degrees_{i}") for i in range(len(self.layers) + 2)],
+            hidden=[_layer(layer) for layer in self.layers],
+            output=_layer(self.output),
+            direct=direct,
+        )
 
     def forward(self, context: Tensor | None = None) -> Autoregressive:
         """The distribution of examples, given the context if the model is conditional."""
@@ -119,13 +125,7 @@ class MADE(Normalised):
             context: What they are conditioned on.
         """
         inputs = self.context.join(self.features(x), context)
-        hidden = inputs
-        for layer in self.layers:
-            hidden = self.dropout(self.activation(layer(hidden)))
-        parameters: Tensor = self.output(hidden)
-        if self.direct is not None:
-            parameters = parameters + self.direct(inputs)
-        return self.head(parameters)
+        return self.head(self.stack(inputs, self.activation, self.dropout))
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
@@ -151,24 +151,9 @@ class MADE(Normalised):
         Returns:
             The examples, with shape (n, *space.shape).
         """
-        return Drawing(self, uniforms, context).run()
+        return Drawing(self, self.stack, uniforms, context).run()
 
 
-def degrees(features: int, values: int, first: int = 0) -> Tensor:
-    """The degrees of a layer's units, spread evenly from `first` to the last value but one.
-
-    Arguments:
-        features: The number of units.
-        values: The number of values of an example.
-        first: The lowest degree.
-
-    Returns:
-        The degrees, ascending, with shape (features,).
-
-    Example:
-        >>> degrees(4, 9).tolist()
-        [0, 2, 5, 7]
-    """
-    # with fewer units than degrees, taking the first ones would leave late values unseen
-    last = max(values - 2, first)
-    return torch.linspace(first, last, features, dtype=torch.float64).round().long()
+def _layer(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    assert isinstance(layer, MaskedLinear)
+    return layer.masked_weight, layer.bias
