@@ -41,8 +41,15 @@ def measure(name: str, system: str, seed: int) -> dict[str, Any]:
     recipe, settings = SYSTEMS[system]
     run = ptheta.fit(data, recipe, settings=settings, seed=seed, device="cpu")
     nats = -densities(run.model, data.test.x, space=data.space).values.mean().item()
-    return {"set": name, "system": system, "seed": seed, "nats": round(nats, 3),
-            "seconds": round(run.seconds, 1), "steps": run.steps, "stopped": run.stopped}  # fmt: skip
+    return {
+        "set": name,
+        "system": system,
+        "seed": seed,
+        "nats": round(nats, 3),
+        "seconds": round(run.seconds, 1),
+        "steps": run.steps,
+        "stopped": run.stopped,
+    }
 
 
 def table(found: list[dict[str, Any]]) -> str:
