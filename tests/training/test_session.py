@@ -114,6 +114,11 @@ def test_a_budget_that_is_no_number_is_refused(budget):
         fit("moons", "gmm", **budget)
 
 
+def test_more_processes_than_processors_are_refused(blobs):
+    with pytest.raises(PthetaError, match="5000 processes are more than this machine has room for"):
+        fit(blobs, "realnvp", processes=5000, device="cpu")
+
+
 def test_a_name_is_loaded_before_it_is_fitted():
     by_name, loaded = fit("moons", "gmm", steps=1), fit(load_data("moons"), "gmm", steps=1)
     assert by_name.fingerprint == loaded.fingerprint

@@ -14,6 +14,7 @@ __all__ = [
 ]
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Generator
@@ -70,7 +71,7 @@ def make_fabric(device: str = "auto", precision: str = "32-true", processes: int
         processes: The number of processes, each on a device (or a share of the processor).
 
     Raises:
-        PthetaError: There is no such device or precision here.
+        PthetaError: There is no such device or precision here, or not room for so many processes.
     """
     if precision not in PRECISIONS:
         raise PthetaError(f"there is no precision '{precision}'. {nearest(precision, PRECISIONS)}")
@@ -82,6 +83,12 @@ def make_fabric(device: str = "auto", precision: str = "32-true", processes: int
     checked = cast("Precision", precision)
     if processes == 1:
         return Fabric(accelerator=accelerator, devices=1, precision=checked)
+    room = torch.cuda.device_count() if accelerator == "cuda" else max(2, os.cpu_count() or 2)
+    if processes > room:
+        raise PthetaError(
+            f"{processes} processes are more than this machine has room for "
+            f"({room} {'devices' if accelerator == 'cuda' else 'processors'}). Ask for fewer."
+        )
     from ptheta.training.processes import QuietDDP
 
     strategy = QuietDDP(start_method="spawn", broadcast_buffers=False)
