@@ -8,8 +8,10 @@ from ptheta.data.bridges import (
     Dequantise,
     Log,
     Logit,
+    Scale,
     Standardise,
     dequantising,
+    scaling,
     standardising,
 )
 from ptheta.errors import PthetaError
@@ -75,6 +77,19 @@ def test_standardising_goes_there_and_back(space):
     assert not bridge.stochastic
 
 
+@pytest.mark.parametrize(
+    "space", [Positive((3,)), Table((Column("a", Positive()), Column("b", Real())))]
+)
+def test_scaling_goes_there_and_back_with_a_mean_of_one(space):
+    bridge = scaling(space)
+    x = rows(space)
+    bridge.initialize(x)
+    u, _ = bridge.to_reals(x)
+    torch.testing.assert_close(bridge.to_data(u).to(space.dtype), x, rtol=2e-6, atol=2e-6)
+    assert u[:, 0].mean().item() == pytest.approx(1, abs=1e-5)
+    assert bridge.to_data(torch.zeros(1, space.features))[0, 0] > 0
+
+
 @pytest.mark.parametrize("space", SPACES, ids=lambda s: s.describe())
 def test_what_is_dequantised_has_mean_zero_and_deviation_one(space):
     bridge = dequantising(space)
@@ -93,6 +108,7 @@ def test_what_is_dequantised_has_mean_zero_and_deviation_one(space):
         Standardise((3,), dtype=torch.float64),
         Logit(17),
         Log(torch.tensor([True, False, True])),
+        Scale(torch.tensor([True, False, True]), torch.float64),
         Chain([Log(torch.ones(3, dtype=torch.bool)), Standardise((3,), dtype=torch.float64)]),
     ],
     ids=lambda b: type(b).__name__,

@@ -47,7 +47,10 @@ def test_contract(name, space, context):
 
 
 # settings under which a recipe takes another model
-OTHERS = [("made", {"masks": 3}, label) for label in ("plane", "image", "mixed")]
+OTHERS = [
+    *[("made", {"masks": 3}, label) for label in ("plane", "image", "mixed")],
+    ("nade", {"positive": "exponential"}, "positive"),
+]
 
 
 @pytest.mark.parametrize(("name", "settings", "label"), OTHERS)

@@ -20,8 +20,10 @@ __all__ = [
     "Flatten",
     "Log",
     "Logit",
+    "Scale",
     "Standardise",
     "dequantising",
+    "scaling",
     "standardising",
 ]
 
@@ -214,6 +216,39 @@ class Log(Bridge):
         return torch.where(self.where, u.exp().clamp(min=limits.tiny, max=limits.max), u)
 
 
+class Scale(Bridge):
+    r"""Divides positive values by their mean, :math:`u = x / \mu`, by the training data.
+
+    Arguments:
+        where: Which values to scale, with the shape of one example; the others are left alone.
+        dtype: The dtype of the data, for the way back.
+    """
+
+    where: Tensor
+    scale: Tensor
+
+    def __init__(self, where: Tensor, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.register_buffer("where", where, persistent=False)
+        self.register_buffer("scale", torch.ones(where.shape, dtype=torch.float64))
+        self.dtype = dtype
+
+    def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        u = (x / self.scale).float()
+        log_det = -self.scale.log().float().expand_as(u).masked_fill(u.isnan(), 0.0)
+        return u, log_det.flatten(1).sum(dim=1)
+
+    def to_data(self, u: Tensor) -> Tensor:
+        # what underflows is put at the end of what a positive number can be
+        x = torch.where(self.where, u.clamp(min=torch.finfo(torch.float32).tiny), u) * self.scale
+        return x.to(self.dtype)
+
+    def initialize(self, x: Tensor) -> None:
+        mean = x.double().nanmean(dim=0)
+        usable = self.where & mean.isfinite() & (mean > 0)
+        self.scale.copy_(torch.where(usable, mean, torch.ones_like(mean)))
+
+
 class Standardise(Bridge):
     r"""Centres and scales each value, :math:`u = (x - \mu) / \sigma`, by the training data.
 
@@ -285,6 +320,21 @@ def standardising(space: Space) -> Bridge:
         steps.append(Log(_mask(space, Positive)))
     if continuous.any():
         steps.append(Standardise(space.shape, continuous, space.dtype))
+    return Chain(steps)
+
+
+def scaling(space: Space) -> Bridge:
+    """The exact bridge for models with heads for positive values as they are.
+
+    As `standardising`, but positive values are scaled to a mean of one and stay positive.
+
+    Arguments:
+        space: The space of the data.
+    """
+    real, positive = _mask(space, Real), _mask(space, Positive)
+    steps: list[Bridge] = [Scale(positive, space.dtype)]
+    if real.any():
+        steps.append(Standardise(space.shape, real, space.dtype))
     return Chain(steps)
 
 

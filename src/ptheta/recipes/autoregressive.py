@@ -3,12 +3,12 @@
 __all__ = ["eonade", "fvsbn", "made", "nade"]
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import standardising
+from ptheta.data.bridges import Bridge, scaling, standardising
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.eonade import EoNADE
 from ptheta.models.autoregressive.made import MADE
@@ -20,7 +20,7 @@ from ptheta.objectives.order_agnostic import OrderAgnosticLikelihood
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.likelihood import likelihood_learner
 from ptheta.recipes.settings import Count, Fraction, Rate
-from ptheta.spaces import Categorical, Real, Space, Table
+from ptheta.spaces import Categorical, Positive, Real, Space, Table, groups
 from ptheta.training.gradient import GradientLearner
 
 
@@ -124,6 +124,7 @@ def nade(
     *,
     hidden_features: Count = 500,
     components: Count = 5,
+    positive: Literal["log-normal", "exponential"] = "log-normal",
     learning_rate: Rate = 1e-3,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
     batch_size: Count = 100,
@@ -131,7 +132,8 @@ def nade(
 ) -> Algorithm:
     """NADE: every value given those before it, with hidden units that go along.
 
-    Real values have mixtures of Gaussians as conditionals, which makes it RNADE.
+    Real values have mixtures of Gaussians as conditionals, which makes it RNADE; positive values
+    have the same in their logarithm, or mixtures of exponentials.
 
     References:
         The neural autoregressive distribution estimator (Larochelle & Murray, 2011),
@@ -144,16 +146,24 @@ def nade(
         context_space: What the model is conditioned on, if anything.
         hidden_features: The number of hidden units.
         components: The number of components of mixtures, for real values and more than 8 levels.
+        positive: The conditionals of positive values: mixtures of log-normals, or of exponentials.
         learning_rate: The step size of Adam.
         weight_decay: The decay of the weights per unit of learning rate.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
     _refuse_gaps(space)
+    exponential = positive == "exponential"
+    if exponential and not any(isinstance(group.space, Positive) for group in groups(space)):
+        raise PthetaError(f"exponentials are for positive values, and this is {space.describe()}.")
     model = NADE(
-        on_reals(space), context_space, hidden_features=hidden_features, components=components
+        space if exponential else on_reals(space),
+        context_space,
+        hidden_features=hidden_features,
+        components=components,
     )
-    return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps)
+    bridge = scaling(space) if exponential else standardising(space)
+    return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps, bridge)
 
 
 def eonade(
@@ -237,8 +247,9 @@ def _by_likelihood(
     weight_decay: float,
     batch_size: int,
     steps: int,
+    bridge: Bridge | None = None,
 ) -> Algorithm:
-    joined = bridged(model, standardising(space), space)
+    joined = bridged(model, bridge or standardising(space), space)
     return Algorithm(
         joined,
         likelihood_learner(

@@ -1,12 +1,17 @@
+import math
+
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
 
+from ptheta.data.load import load_data
 from ptheta.errors import PthetaError
+from ptheta.fitting import fit
 from ptheta.models.autoregressive import nade
 from ptheta.models.autoregressive.nade import NADE
 from ptheta.recipes.registry import build
-from ptheta.spaces import Binary, Categorical, Column, Discrete, Real, Table
+from ptheta.spaces import Binary, Categorical, Column, Discrete, Positive, Real, Table
 from ptheta.testing.examples import grid
 
 ORDER = (3, 0, 1, 6, 5, 4, 2)
@@ -82,6 +87,32 @@ def test_real_values_integrate_to_one():
     model = random_model(Real((2,)), components=3).float()
     points, area = grid(40.0, 1601)
     assert (model.log_prob(points).exp().sum() * area).item() == pytest.approx(1, abs=1e-2)
+
+
+def test_positive_values_integrate_to_one_by_exponentials():
+    model = random_model(Positive((2,)), components=3).float()
+    points, area = grid(40.0, 3201)
+    # the midpoints of the cells of the quarter where both are positive
+    points = points[(points > 0).all(dim=1)] - 40.0 / 3200
+    assert (model.log_prob(points).exp().sum() * area).item() == pytest.approx(1, abs=1e-2)
+
+
+def test_exponentials_fit_waiting_times_as_they_are():
+    torch.manual_seed(0)
+    first = torch.empty(3000, 1).exponential_()
+    x = torch.cat([first, first * torch.empty(3000, 1).exponential_() + 1e-3], dim=1)
+    frame = pd.DataFrame(50 * x.numpy(), columns=["a", "b"])
+    data = load_data(frame, kinds={"a": "positive", "b": "positive"})
+    run = fit(data, "nade", settings={"positive": "exponential"}, steps=400)
+    # an exponential of mean m has entropy 1 + log m; the mean of log m is minus Euler's constant
+    entropy = 1 + (1 - 0.5772) + 2 * math.log(50)
+    found = -run.model.log_prob(data.test.x[:]).mean().item()
+    assert found == pytest.approx(entropy, abs=0.25)
+
+
+def test_exponentials_of_values_that_are_not_positive_are_refused():
+    with pytest.raises(PthetaError, match="exponentials are for positive values"):
+        build("nade", Real((2,)), None, {"positive": "exponential"})
 
 
 def test_a_context_shifts_the_density():

@@ -6,6 +6,7 @@ import torch
 from ptheta.models.heads import Head, on_reals
 from ptheta.models.heads.kinds import (
     BernoulliKind,
+    ExponentialMixtureKind,
     GaussianMixtureKind,
     HistogramKind,
     LogisticMixtureKind,
@@ -47,6 +48,31 @@ def test_densities_integrate_to_one(kind):
     x = torch.linspace(-30, 30, 30001, dtype=torch.float64).reshape(-1, 1, 1)
     total = kind.log_prob(parameters, x).exp().sum(dim=0) * (60 / 30000)
     torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=2e-3)
+
+
+def test_a_mixture_of_exponentials_is_the_textbooks_and_lives_on_positive_values():
+    kind = ExponentialMixtureKind(2, min_rate=0.5)
+    parameters = torch.tensor([0.0, math.log(3), math.log(math.e - 1), math.log(math.e**2 - 1)])
+    rates = 1.5, 2.5  # softplus gives 1 and 2, above the smallest rate
+    x = torch.linspace(0.001, 30, 300_001, dtype=torch.float64)
+    density = kind.log_prob(parameters.double().reshape(4, 1), x[:, None]).exp()[:, 0]
+    expected = sum(w * r * torch.exp(-r * x) for w, r in zip((0.25, 0.75), rates, strict=True))
+    torch.testing.assert_close(density, expected)
+    n = 40_000
+    drawn = kind.draw(parameters.reshape(4, 1).expand(-1, n), torch.rand(2, n))
+    assert (drawn > 0).all()
+    mean = 0.25 / rates[0] + 0.75 / rates[1]
+    assert kind.centre(parameters.reshape(4, 1)).item() == pytest.approx(mean, rel=1e-5)
+    # five standard errors
+    assert abs(drawn.mean() - mean) < 5 * drawn.std() / math.sqrt(n)
+
+
+def test_fitted_exponentials_are_near_the_data():
+    x = 7 * torch.empty(4000, 1).exponential_()
+    kind = ExponentialMixtureKind(5)
+    scaled = x / x.mean()
+    # an exponential of mean one has entropy 1; a start within 0.2 of it is one
+    assert -kind.log_prob(kind.fit(scaled), scaled).mean() < 1.2
 
 
 def test_a_rounded_logistic_is_the_mass_of_its_cell():
@@ -194,7 +220,6 @@ def test_fitted_mixtures_are_near_the_data():
     assert -head(head.fit(x)).log_prob(x).mean() < 1.419 + 0.2
 
 
-def test_positive_values_need_a_bridge():
-    with pytest.raises(ValueError, match="standardising"):
-        Head(Positive((2,)))
+def test_positive_values_are_exponentials_unless_they_are_made_real():
+    assert isinstance(Head(Positive((2,))).kinds[0], ExponentialMixtureKind)
     assert on_reals(Table((Column("a", Positive(), True),))) == Table((Column("a", Real(), True),))

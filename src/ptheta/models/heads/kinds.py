@@ -7,6 +7,7 @@ Parameters and values broadcast over what stands before.
 
 __all__ = [
     "BernoulliKind",
+    "ExponentialMixtureKind",
     "GaussianMixtureKind",
     "HistogramKind",
     "Kind",
@@ -254,6 +255,53 @@ class GaussianMixtureKind(Kind):
             return None, mean, F.softplus(raw) + self.min_scale
         logits, mean, raw = parameters.split(self.components, dim=-2)
         return logits, mean, F.softplus(raw) + self.min_scale
+
+
+@dataclass(frozen=True)
+class ExponentialMixtureKind(Kind):
+    r"""A mixture of exponentials, for positive values of mean one.
+
+    .. math:: p(x) = \sum_k \pi_k \lambda_k e^{-\lambda_k x}
+
+    Its density falls from zero on, however many components it has: it suits waiting times and
+    amounts, not values that keep away from zero.
+
+    Arguments:
+        components: The number of exponentials.
+        min_rate: The smallest rate; its inverse is the longest tail, in means of the data.
+    """
+
+    components: int = 5
+    min_rate: float = 1e-3
+
+    @property
+    def size(self) -> int:
+        return 2 * self.components
+
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+        logits, rate = self._mixture(parameters)
+        each = rate.log() - rate * x.to(parameters.dtype).unsqueeze(-2)
+        return (logits + each).logsumexp(dim=-2) - logits.logsumexp(dim=-2)
+
+    def draw(self, parameters: Tensor, uniforms: Tensor) -> Tensor:
+        logits, rate = self._mixture(parameters)
+        return -torch.log1p(-_inside(uniforms[1])) / _pick(rate, _choose(logits, uniforms[0]))
+
+    def centre(self, parameters: Tensor) -> Tensor:
+        logits, rate = self._mixture(parameters)
+        return (logits.softmax(dim=-2) / rate).sum(dim=-2)
+
+    def fit(self, x: Tensor) -> Tensor:
+        mean = x.double().nanmean(dim=0).nan_to_num(nan=1.0).clamp(min=1e-6)
+        # rates on both sides of the one that has the mean
+        steps = torch.arange(self.components, device=x.device) - (self.components - 1) / 2
+        rates = 1.5 ** steps[:, None] / mean
+        raw = _inverse_softplus((rates - self.min_rate).clamp(min=self.min_rate))
+        return torch.cat([torch.zeros_like(raw), raw]).float()
+
+    def _mixture(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        logits, raw = parameters.split(self.components, dim=-2)
+        return logits, F.softplus(raw) + self.min_rate
 
 
 @dataclass(frozen=True)
