@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ptheta.border import Count, Seed, checked
 from ptheta.data.dataset import Rows
 from ptheta.errors import PthetaError
 from ptheta.protocols import (
@@ -45,6 +46,7 @@ class Density:
     values: Tensor
 
 
+@checked
 @torch.no_grad()
 def densities(
     model: nn.Module,
@@ -52,9 +54,9 @@ def densities(
     context: Tensor | None = None,
     *,
     space: Space,
-    particles: int = 1,
-    batch_size: int = 1000,
-    seed: int | None = 0,
+    particles: Count = 1,
+    batch_size: Count = 1000,
+    seed: Seed | None = 0,
 ) -> Density:
     """The best density that a model offers, for each row.
 
@@ -92,14 +94,15 @@ def densities(
     return Density(verb, density_kind(model), values)
 
 
+@checked
 @torch.no_grad()
 def draw(
     model: nn.Module,
     n: int,
     context: Tensor | None = None,
     *,
-    batch_size: int = 1000,
-    seed: int | None = 0,
+    batch_size: Count = 1000,
+    seed: Seed | None = 0,
 ) -> Tensor:
     """Draws from a model, in batches.
 

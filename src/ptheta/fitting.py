@@ -11,14 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
-from numbers import Integral
-from numbers import Real as RealNumber
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from ptheta.border import Count, Seed, checked
 from ptheta.data.dataset import Data
 from ptheta.data.load import load_data
 from ptheta.errors import PthetaError
@@ -27,7 +26,7 @@ from ptheta.protocols import SupportsInitialize, summary
 from ptheta.random import seeded
 from ptheta.recipes.algorithm import Algorithm, Freedom
 from ptheta.recipes.registry import build, find, importable
-from ptheta.recipes.settings import check_settings, settings_of
+from ptheta.recipes.settings import Rate, check_settings, settings_of
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.batches import PIECE, Batches
 from ptheta.training.cause import likely_cause
@@ -121,18 +120,19 @@ class Progress:
     examples_per_second: float
 
 
+@checked
 def fit(
     data: Data | str | Path,
     recipe: str,
     *,
     settings: Mapping[str, Any] | None = None,
-    steps: int | None = None,
-    epochs: float | None = None,
-    seconds: float | None = None,
-    seed: int = 0,
+    steps: Count | None = None,
+    epochs: Rate | None = None,
+    seconds: Rate | None = None,
+    seed: Seed = 0,
     device: str = "auto",
     precision: str = "32-true",
-    processes: int = 1,
+    processes: Count = 1,
     out: str | Path | None = None,
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
@@ -169,7 +169,6 @@ def fit(
         PthetaError: Something asked for cannot be done; the sentence says what and why.
         Diverged: The loss was not finite. The last good model has been saved.
     """
-    _check_budget(steps=steps, epochs=epochs, seconds=seconds, processes=processes)
     data = load_data(data)
     checked = check_settings(recipe, find(recipe), settings or {})
     with seeded(seed):
@@ -229,6 +228,7 @@ def fit(
         return run if out is not None else replace(run, folder=None)
 
 
+@checked
 def load(folder: str | Path, device: str = "auto") -> Run:
     """Loads a run that was saved.
 
@@ -460,7 +460,13 @@ def _prepare(out: str | Path | None, record: RunRecord, resume: bool) -> RunFold
         return None
     folder = RunFolder(out)
     if resume:
-        _check_same(folder.read_record(), record, folder)
+        before = folder.read_record()
+        _check_same(before, record, folder)
+        if before.steps > 0 and not folder.has_state:
+            raise PthetaError(
+                f"{folder.path} holds a model of {before.steps} steps, but no state to go on from: "
+                "state.json is missing. Restore it, or fit into another folder."
+            )
         return folder
     if folder.exists:
         raise PthetaError(
@@ -497,13 +503,3 @@ def _check_same(before: RunRecord, now: RunRecord, folder: RunFolder) -> None:
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) < 60 else text[:57] + "..."
-
-
-def _check_budget(**limits: float | None) -> None:
-    for name, value in limits.items():
-        whole = name in ("steps", "processes")
-        if value is not None and not isinstance(value, Integral if whole else RealNumber):
-            expected = "a whole number" if whole else "a number"
-            raise PthetaError(f"{name} must be {expected}, got {value!r}.")
-        if value is not None and not value > 0:
-            raise PthetaError(f"{name} must be above zero, got {value}.")

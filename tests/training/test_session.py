@@ -103,15 +103,24 @@ def test_the_best_weights_are_kept_and_training_stops_early(levels):
 
 @pytest.mark.parametrize("budget", [{"steps": 0}, {"seconds": -1.0}, {"epochs": 0.0}])
 def test_a_budget_of_nothing_is_refused(blobs, budget):
-    with pytest.raises(PthetaError, match="above zero"):
+    with pytest.raises(PthetaError, match="input should be greater than"):
         fit(blobs, "realnvp", **budget)
 
 
-@pytest.mark.parametrize("budget", [{"steps": 2.5}, {"steps": "3"}, {"seconds": "3"}])
+@pytest.mark.parametrize("budget", [{"steps": 2.5}, {"steps": "three"}, {"seconds": "long"}])
 def test_a_budget_that_is_no_number_is_refused(budget):
     name, value = next(iter(budget.items()))
-    with pytest.raises(PthetaError, match=f"{name} must be a .*number, got {value!r}"):
+    with pytest.raises(PthetaError, match=f"{name} cannot be {value!r}: input should be a valid"):
         fit("moons", "gmm", **budget)
+
+
+def test_a_run_without_its_state_is_not_begun_again(blobs, tmp_path):
+    fit(blobs, "realnvp", steps=5, out=tmp_path / "run")
+    (tmp_path / "run" / "state.json").unlink()
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    with pytest.raises(PthetaError, match="holds a model of 5 steps, but no state to go on from"):
+        fit(blobs, "realnvp", steps=9, out=tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
 
 
 def test_more_processes_than_processors_are_refused(blobs):

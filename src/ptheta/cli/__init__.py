@@ -26,11 +26,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"ptheta: {error}", err=True)
         sys.exit(2)
     except click.ClickException as error:
-        error.show()
+        click.echo(f"ptheta: {_sentence(error)}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("ptheta: interrupted.", err=True)
         sys.exit(1)
+
+
+def _sentence(error: click.ClickException) -> str:
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    seen = "" if context is None else f" `{context.command_path} --help` says what there is."
+    return f"{message[:1].lower()}{message[1:]}.{seen}"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -67,10 +67,13 @@ def compare(
     from ptheta.evaluation.compare import compare as compare_recipes
     from ptheta.evaluation.report import write_report
     from ptheta.evaluation.table import comparison_table
+    from ptheta.recipes.registry import find
 
     refuse_unwritable(out, _ROOM)
     limit = parse_seconds(seconds, minutes)
     loaded = load_source(source, options)
+    for name in recipes:
+        find(name)
     if BASELINE not in recipes and not quiet:
         click.echo(f"ptheta: {BASELINE} is rated too, as what all others must beat.", err=True)
     with CompareProgress(quiet=quiet) as progress:

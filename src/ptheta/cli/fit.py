@@ -23,6 +23,8 @@ from ptheta.cli.options import (
     parse_settings,
     print_json,
 )
+from ptheta.errors import PthetaError
+from ptheta.files import CannotWrite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,7 +113,12 @@ def _save_example(run: Run, loaded: Data, seed: int) -> None:
     if not picture:
         drawn, space = beside_context(run, drawn, given)
     (run.folder / "samples").mkdir(exist_ok=True)
-    save_samples(drawn, space, run.folder / "samples" / name, columns=run.columns)
+    try:
+        save_samples(drawn, space, run.folder / "samples" / name, columns=run.columns)
+    except CannotWrite:
+        raise
+    except PthetaError as error:
+        click.echo(f"ptheta: no example was saved: {error}", err=True)
 
 
 def _context_for_example(run: Run, loaded: Data) -> Tensor | None:

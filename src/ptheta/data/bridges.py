@@ -120,7 +120,7 @@ class Flatten(Bridge):
         self.shape = shape
 
     def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x.reshape(len(x), -1), torch.zeros((), device=x.device)
+        return x.flatten(1), torch.zeros((), device=x.device)
 
     def to_data(self, u: Tensor) -> Tensor:
         return u.reshape(len(u), *self.shape)

@@ -4,7 +4,7 @@ __all__ = ["Data", "MappedRows", "Rows", "Split", "Truth"]
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from ptheta.spaces import Categorical, Real, Space
 
 
+@runtime_checkable
 class Rows(Protocol):
     """Examples that can be counted and taken by index: a tensor, or a file mapped into memory."""
 

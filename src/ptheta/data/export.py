@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ptheta.border import checked
 from ptheta.data.images import example_image, image_grid
 from ptheta.data.schema import decode
 from ptheta.errors import PthetaError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@checked
 def save_samples(
     x: Tensor, space: Space, path: str | Path, *, columns: tuple[str, ...] = ()
 ) -> Path:
@@ -39,7 +41,9 @@ def save_samples(
         The path.
 
     Raises:
-        PthetaError: The space cannot be written so, the ending is not known, or the disk is full.
+        PthetaError: The samples are not of the space, or it cannot be written so, or the ending is
+            not known.
+        CannotWrite: The file cannot be written.
 
     Example:
         >>> import torch
@@ -50,6 +54,7 @@ def save_samples(
         'x0,x1\n0.0,0.0\n0.0,0.0\n'
     """
     path = Path(path)
+    _refuse_others(x, space, columns)
     if not path.suffix or path.is_dir():
         return _save_folder(x, space, path)
     writers: Mapping[str, Callable[[Path], object]] = {
@@ -69,6 +74,22 @@ def save_samples(
             f"{', '.join(writers)}, or to a folder of images."
         )
     return _write(path, write)
+
+
+def _refuse_others(x: Tensor, space: Space, columns: tuple[str, ...]) -> None:
+    if x.shape[1:] != space.shape or len(x) == 0:
+        shape = ", ".join(map(str, space.shape))
+        raise PthetaError(
+            f"samples of {space.describe()} have the shape (n, {shape}), got {tuple(x.shape)}."
+        )
+    outside = (~space.contains(x)).nonzero()
+    if len(outside):
+        raise PthetaError(f"sample {int(outside[0]) + 1} does not lie in {space.describe()}.")
+    if columns and not isinstance(space, Table) and len(columns) != space.features:
+        raise PthetaError(
+            f"{space.describe()} has {space.features} values, and {len(columns)} names are given. "
+            "Give a name for each, or none."
+        )
 
 
 def save_table(frame: pd.DataFrame, path: str | Path) -> Path:

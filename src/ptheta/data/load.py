@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ptheta.border import Count, Seed, checked
 from ptheta.data.arrays import ARRAY_ENDINGS, conform_array, from_mapping, from_values, read_array
 from ptheta.data.contents import Arrays, Contents, Fractions, Frame, Sentences, Text, quoted
 from ptheta.data.dataset import Data, MappedRows, Split, Truth
@@ -35,6 +36,7 @@ _TEXT_ENDINGS = (".txt", ".text", ".md")
 _EXPANSION = 4  # a row as text or compressed takes about this much more in memory
 
 
+@checked
 def load_data(
     source: object,
     *,
@@ -42,10 +44,10 @@ def load_data(
     kinds: Mapping[str, str] | None = None,
     drop: Sequence[str] = (),
     splits: tuple[float, float, float] | None = None,
-    image_size: int | None = None,
+    image_size: Count | None = None,
     strict: bool = False,
     stream: bool | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Data:
     """A data set, from wherever it is.
 
@@ -79,9 +81,9 @@ def load_data(
     """
     if isinstance(source, Data):
         return source
-    if not 0 <= seed < 2**63:
-        raise PthetaError(f"the seed of a split must be from 0 to {2**63 - 1}, got {seed}.")
     path = None if isinstance(source, str) and source in SYNTHETIC else _existing(source)
+    if image_size is not None and not (path is not None and path.is_dir()):
+        raise PthetaError("a size is for folders of images, which this source is not.")
     origin: dict[str, Any] = {}
     if isinstance(source, str) or path is not None:
         # a file is found again from any folder
@@ -113,6 +115,7 @@ def load_data(
     return replace(assemble(name, examples, context, splits, seed), origin=origin)
 
 
+@checked
 def load_rows(
     source: object,
     space: Space,
@@ -120,7 +123,7 @@ def load_rows(
     context_space: Categorical | Real | None = None,
     context_name: str | None = None,
     *,
-    image_size: int | None = None,
+    image_size: Count | None = None,
 ) -> Split:
     """All rows of a source, in order, in a space that is known: to score them.
 
@@ -199,6 +202,8 @@ def _existing(source: object) -> Path | None:
         return None
     else:
         path = Path(source).expanduser()
+    if not str(source):
+        raise PthetaError("the name of the data is empty. Give a name or a path.")
     if path.exists():
         return path
     looks_like_name = not path.suffix and len(path.parts) == 1

@@ -114,7 +114,8 @@ def split_rows(
     if splits is None and examples.parts:
         return _given(examples, generator)
     fractions = splits or examples.splits
-    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+    positive = all(fraction > 0 for fraction in fractions)
+    if len(fractions) != 3 or not positive or not abs(sum(fractions) - 1) <= 1e-6:
         raise PthetaError(
             "splits must be three positive fractions that sum to 1, such as 0.7, 0.1, 0.2; "
             f"got {fractions}."

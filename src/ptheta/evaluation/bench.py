@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -56,6 +56,7 @@ class Event:
     message: str = ""
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """What is told how a comparison goes."""
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ptheta.border import Count, Seed, checked
 from ptheta.data.dataset import Data
 from ptheta.data.load import load_data
 from ptheta.errors import PthetaError
@@ -77,21 +78,22 @@ class Comparison:
         )
 
 
+@checked
 def compare(
     data: Data | str | Path,
     recipes: Sequence[str],
     *,
     out: str | Path,
-    seeds: int = 3,
+    seeds: Count = 3,
     seconds: float | None = 20.0,
-    steps: int | None = None,
+    steps: Count | None = None,
     learning_rates: Sequence[float] = (0.25, 1.0, 4.0),
     quick: bool = False,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    samples: int = 1000,
+    samples: Count = 1000,
     device: str = "auto",
     precision: str = "32-true",
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Watcher | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Comparison:
@@ -135,8 +137,12 @@ def compare(
         name: plan_runs(name, given[name], seeds, seed, learning_rates, quick=quick)
         for name in names
     }
-    folder = _folder(out)
+    if not recipes:
+        raise PthetaError("there is no recipe to compare. Name at least one.")
+    folder = _free(out)
     reference = noise_floor(data, samples=samples, seed=seed)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     begin = partial(
         fit,
         data,
@@ -184,14 +190,12 @@ def compare(
     return comparison
 
 
-def _folder(out: str | Path) -> Path:
+def _free(out: str | Path) -> Path:
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PthetaError(
             f"{folder} is in use already; name another folder for the runs, or remove it."
         )
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

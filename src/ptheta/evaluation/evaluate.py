@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ptheta.border import Count, Seed, checked
 from ptheta.data.dataset import Data, Split
 from ptheta.density import densities, draw
 from ptheta.evaluation.likelihood import Likelihood, given, held_out
@@ -50,14 +51,15 @@ class Evaluation:
         return plain(dataclasses.asdict(self))
 
 
+@checked
 def evaluate(
     run: Run,
     data: Data,
     *,
-    samples: int = 1000,
-    seed: int = 0,
-    particles: int = 64,
-    rows: int | None = None,
+    samples: Count = 1000,
+    seed: Seed = 0,
+    particles: Count = 64,
+    rows: Count | None = None,
     reference: Quality | None = None,
     drawn: "Drawn | None" = None,
 ) -> Evaluation:

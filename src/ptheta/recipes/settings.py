@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from ptheta.border import Count
 from ptheta.errors import PthetaError, nearest
 
-Count = Annotated[int, Ge(1)]
 Rate = Annotated[float, Gt(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
 

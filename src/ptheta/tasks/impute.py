@@ -5,6 +5,7 @@ __all__ = ["impute"]
 import torch
 from torch import Tensor, nn
 
+from ptheta.border import Count, Seed, checked
 from ptheta.data.dataset import Rows
 from ptheta.density import device_of, evaluating
 from ptheta.errors import PthetaError
@@ -13,6 +14,7 @@ from ptheta.random import seeded
 from ptheta.spaces import Positive, Space, groups
 
 
+@checked
 @torch.no_grad()
 def impute(
     model: nn.Module,
@@ -20,9 +22,9 @@ def impute(
     context: Tensor | None = None,
     *,
     space: Space,
-    draws: int = 1,
-    batch_size: int = 1000,
-    seed: int | None = 0,
+    draws: Count = 1,
+    batch_size: Count = 1000,
+    seed: Seed | None = 0,
 ) -> Tensor:
     """Rows in which what is missing is drawn given what is there.
 

@@ -183,19 +183,24 @@ class RunFolder:
             if old.name != name:
                 old.unlink(missing_ok=True)
 
+    @property
+    def has_state(self) -> bool:
+        """Whether there is something to resume from."""
+        return (self.path / "state.json").is_file()
+
     def read_state(self) -> Any | None:
         """Reads what resuming needs, or None where nothing was written.
 
         Raises:
             PthetaError: It is damaged.
         """
-        if not (self.path / "state.json").is_file():
+        if not self.has_state:
             return None
         try:
             found = json.loads(self._read("state.json"))
             # states of older versions have no digest
-            stated = found.pop("sha256", None)
-            if stated is not None and stated != _digest_of_json(found):
+            stated = "sha256" in found
+            if stated and found.pop("sha256") != _digest_of_json(found):
                 raise PthetaError(
                     f"{self.path / 'state.json'} does not match its own digest: {_CUT_OFF}"
                 )

@@ -7,7 +7,7 @@ __all__ = ["Budget", "Callback", "Stop", "loop"]
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ptheta.training.batches import Batches
 from ptheta.training.types import Learner, Metrics
@@ -29,6 +29,7 @@ class Stop:
     finished: bool = True
 
 
+@runtime_checkable
 class Callback(Protocol):
     """Something done after each step."""
 

@@ -206,7 +206,9 @@ class _Mixture(Distribution):
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         mixture, shape = self.mixture, torch.Size(sample_shape)
-        which = torch.multinomial(mixture.weights, shape.numel(), replacement=True)
+        n = shape.numel()
+        # torch draws at least one
+        which = torch.multinomial(mixture.weights, max(n, 1), replacement=True)[:n]
         noise = torch.randn_like(mixture.means[which])
         x = mixture.means[which] + mixture.covariance.colour(mixture.covariances, which, noise)
         return x.float().reshape(*shape, mixture.features)
