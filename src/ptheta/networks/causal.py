@@ -111,7 +111,9 @@ class Evaluate(Protocol):
     description of a network serves all ways.
     """
 
-    def __call__(self, layer: CausalConv2d, x: Tensor | None, added: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, layer: CausalConv2d, x: Tensor | None, added: Tensor | None = None
+    ) -> Tensor:
         """The outputs of a layer.
 
         Arguments:
@@ -132,7 +134,9 @@ class Whole:
     def __init__(self, context: Tensor | None = None) -> None:
         self.context = context
 
-    def __call__(self, layer: CausalConv2d, x: Tensor | None, added: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, layer: CausalConv2d, x: Tensor | None, added: Tensor | None = None
+    ) -> Tensor:
         assert x is not None
         y = layer(x, self.context)
         return y if added is None else y + added

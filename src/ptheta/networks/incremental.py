@@ -2,6 +2,8 @@
 
 __all__ = ["Pixels", "Rows"]
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,13 +24,14 @@ class Rows:
         self.context = context
         self.kept: dict[CausalConv2d, Tensor] = {}
 
-    def __call__(self, layer: CausalConv2d, x: Tensor | None, added: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, layer: CausalConv2d, x: Tensor | None, added: Tensor | None = None
+    ) -> Tensor:
         """The outputs in a row, with shape (n, out_channels, 1, width)."""
         assert x is not None
         if layer.above:
             kept = self.kept.get(layer)
-            if kept is None:
-                kept = _no_rows(layer, x)
+            kept = x.new_zeros(*x.shape[:2], layer.above, x.shape[3]) if kept is None else kept
             x = torch.cat([kept, x], dim=2)
             self.kept[layer] = x[:, :, 1:]
         y = layer.last_row(x, self.context)
@@ -55,7 +58,9 @@ class Pixels:
         self.column = self.colour = 0
         self.layers: dict[CausalConv2d, _Layer] = {}
 
-    def __call__(self, layer: CausalConv2d, x: Tensor | None, added: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, layer: CausalConv2d, x: Tensor | None, added: Tensor | None = None
+    ) -> Tensor:
         kept = self.layers.get(layer)
         if kept is None:
             kept = self.layers[layer] = _Layer(layer, self)
@@ -69,42 +74,38 @@ class Pixels:
 
     def row(self, layer: CausalConv2d) -> Tensor:
         """The inputs of a layer in the row in hand, with shape (n, in_channels, 1, width)."""
-        return self.layers[layer].row_of_inputs()
+        return self.layers[layer].inputs()
 
 
 class _Layer:
     """The inputs of one layer that are still needed, and its weights in the order of use."""
 
     def __init__(self, layer: CausalConv2d, pixels: Pixels) -> None:
-        self.layer = layer
-        n, width, left = pixels.n, pixels.width, layer.left
-        weight = layer.weight.detach()
+        n, width, colours = pixels.n, pixels.width, pixels.colours
+        weight, left = layer.weight.detach(), layer.left
         size = weight.shape[1]
-        self.start = layer.start(n, pixels.context)
-        self.outputs = [_of(layer.outputs, k) for k in range(pixels.colours)]
+        self.left = left
+        self.owned = [(layer.outputs == k).nonzero().flatten() for k in range(colours)]
         beside = weight[:, :, -1, : left + 1].permute(2, 1, 0).flatten(0, 1)
-        self.weights = [beside[:, own].contiguous() for own in self.outputs]
+        self.weights = [beside[:, own].contiguous() for own in self.owned]
         self.weight_above = weight[:, :, :-1]
-        self.row = weight.new_zeros(n, left + width, size)
+        self.start = layer.start(n, pixels.context)
+        self.bases: list[Sequence[Tensor]] = [(self.start[:, own],) * width for own in self.owned]
         self.rows = weight.new_zeros(n, size, layer.above, width)
+        self.row = weight.new_zeros(n, left + width, size)
         flat = self.row.flatten(1)
+        # views of the row, made once: for each pixel what its outputs see, and where it is written
         self.windows = [flat[:, c * size : (c + left + 1) * size] for c in range(width)]
-        counts = torch.bincount(layer.inputs, minlength=pixels.colours).tolist()
-        parts = self.row[:, left:].split(counts, dim=2)
-        self.slots = [part.unbind(1) for part in parts]
-        # a layer without neighbours has nothing to keep where there is but one colour
-        self.pointwise = left == 0 and pixels.colours == 1
-        self.begun = False
-        self.fixed = [(self.start[:, own],) * width for own in self.outputs]
-        self.bases = self.fixed
+        counts = torch.bincount(layer.inputs, minlength=colours).tolist()
+        self.slots = [part.unbind(1) for part in self.row[:, left:].split(counts, dim=2)]
+        self.keeps = left > 0 or colours > 1
 
     def __call__(self, x: Tensor | None, column: int, colour: int) -> Tensor:
         base, weight = self.bases[colour][column], self.weights[colour]
-        if x is None:
-            return torch.addmm(base, self.windows[column], weight)
-        if self.pointwise:
-            return torch.addmm(base, x, weight)
-        self.slots[colour][column].copy_(x)
+        if x is not None:
+            if not self.keeps:
+                return torch.addmm(base, x, weight)
+            self.slots[colour][column].copy_(x)
         return torch.addmm(base, self.windows[column], weight)
 
     def begin(self, added: Tensor | None) -> None:
@@ -113,30 +114,14 @@ class _Layer:
         Arguments:
             added: What is added to the outputs, with shape (n, out_channels, 1, width), or None.
         """
-        above = self._from_above()
-        if above is not None and added is not None:
-            above = above + added
-        whole = added if above is None else above
-        if whole is not None:
-            bases = whole.squeeze(2).permute(2, 0, 1) + self.start
-            self.bases = [bases[..., own].unbind(0) for own in self.outputs]
+        if self.weight_above.shape[2]:
+            self.rows = torch.cat([self.rows[:, :, 1:], self.inputs()], dim=2)
+            above = F.conv2d(self.rows, self.weight_above, padding=(0, self.left))
+            added = above if added is None else above + added
+        if added is not None:
+            bases = added.squeeze(2).permute(2, 0, 1) + self.start
+            self.bases = [bases[..., own].unbind(0) for own in self.owned]
 
-    def row_of_inputs(self) -> Tensor:
-        return self.row[:, self.layer.left :].transpose(1, 2).unsqueeze(2)
-
-    def _from_above(self) -> Tensor | None:
-        if self.layer.above == 0:
-            return None
-        if self.begun:
-            self.rows = torch.cat([self.rows[:, :, 1:], self.row_of_inputs()], dim=2)
-        self.begun = True
-        return F.conv2d(self.rows, self.weight_above, padding=(0, self.layer.left))
-
-
-def _no_rows(layer: CausalConv2d, x: Tensor) -> Tensor:
-    n, size, _, width = x.shape
-    return x.new_zeros(n, size, layer.above, width)
-
-
-def _of(outputs: Tensor, colour: int) -> Tensor:
-    return (outputs == colour).nonzero().flatten()
+    def inputs(self) -> Tensor:
+        """The inputs of the row in hand, with shape (n, in_channels, 1, width)."""
+        return self.row[:, self.left :].transpose(1, 2).unsqueeze(2)

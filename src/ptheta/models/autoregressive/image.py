@@ -20,7 +20,7 @@ from ptheta.networks.causal import CausalConv2d, Evaluate, Whole, raster
 from ptheta.networks.context import ContextFeatures
 from ptheta.networks.features import Features
 from ptheta.networks.incremental import Pixels, Rows
-from ptheta.spaces import Categorical, Discrete, Real
+from ptheta.spaces import Categorical, Discrete, Real, Space
 
 _FITTED_VALUES = 2**22  # that the marginals are taken from
 
@@ -56,7 +56,7 @@ class CausalImages(Normalised):
         super().__init__()
         if space.layout != "image" or len(space.shape) != 3:
             raise ValueError(f"expected images of levels, got {space.describe()}")
-        self.space = space
+        self.space: Space = space
         self.features = Features(space)
         self.context = ContextFeatures(context_space)
         self.head = Head(
@@ -155,9 +155,7 @@ class CausalImages(Normalised):
             features = pixels.row(self.first)
         return drawn.movedim(-1, 0).to(self.space.dtype)
 
-    def _draw_row(
-        self, drawn: Tensor, noise: Tensor, above: list[Tensor], pixels: Pixels
-    ) -> None:
+    def _draw_row(self, drawn: Tensor, noise: Tensor, above: list[Tensor], pixels: Pixels) -> None:
         colours, width = drawn.shape[:2]
         kind = self.head.kinds[0]
         for c in range(width):

@@ -83,9 +83,7 @@ class PixelCNN(CausalImages):
 
 
 class _Block(nn.Module):
-    def __init__(
-        self, outer: Tensor, inner: Tensor, context_features: int, dropout: float
-    ) -> None:
+    def __init__(self, outer: Tensor, inner: Tensor, context_features: int, dropout: float) -> None:
         super().__init__()
         self.enter = raster(outer, inner, 1)
         self.middle = raster(inner, inner, 3, context_features=context_features)
