@@ -237,7 +237,7 @@ def pixelcnn(
     space: Space,
     context_space: Categorical | Real | None = None,
     *,
-    channels: Count = 64,
+    channels: Count | None = None,
     blocks: Count | None = None,
     components: Count = 5,
     softmax_levels: Count = 32,
@@ -259,7 +259,8 @@ def pixelcnn(
     Arguments:
         space: What one example is: an image of levels.
         context_space: What the model is conditioned on, if anything.
-        channels: The number of channels between blocks; within a block it is half.
+        channels: The number of channels between blocks, and half of it within; none means 64
+            for images of up to 16 pixels a side, and 32 for larger ones.
         blocks: The number of residual blocks; none means half the longer side of the image, at
             least 5 and at most 15.
         components: The number of logistics of a mixture, for more levels than `softmax_levels`.
@@ -276,11 +277,11 @@ def pixelcnn(
     model = PixelCNN(
         images,
         context_space,
-        channels=channels,
+        channels=channels or (64 if _small(images) else 32),
         blocks=blocks or _default_layers(images),
         components=components,
         softmax_levels=softmax_levels,
-        dropout=_default_image_dropout(images) if dropout is None else dropout,
+        dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
     )
     return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps)
 
@@ -331,7 +332,7 @@ def gated_pixelcnn(
         layers=layers or _default_layers(images),
         components=components,
         softmax_levels=softmax_levels,
-        dropout=_default_image_dropout(images) if dropout is None else dropout,
+        dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
     )
     return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps)
 
@@ -346,8 +347,8 @@ def _default_layers(images: Discrete) -> int:
     return min(15, max(5, max(images.shape[1:]) // 2))
 
 
-def _default_image_dropout(images: Discrete) -> float:
-    return 0.2 if max(images.shape[1:]) <= 16 else 0.0
+def _small(images: Discrete) -> bool:
+    return max(images.shape[1:]) <= 16
 
 
 def _refuse_gaps(space: Space) -> None:

@@ -2,6 +2,8 @@
 
 __all__ = ["GatedPixelCNN"]
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -76,20 +78,20 @@ class GatedPixelCNN(CausalImages):
     def first(self) -> CausalConv2d:
         return self._stack[0].horizontal
 
-    def above(self, x: Tensor, evaluate: Evaluate) -> list[Tensor]:
+    def above(self, x: Tensor, evaluate: Evaluate) -> Iterator[Tensor]:
         """What the vertical stack adds to each layer of the horizontal one."""
-        found: list[Tensor] = []
         for layer in self._stack:
             features = evaluate(layer.vertical, x)
-            found.append(layer.link(features))
+            yield layer.link(features)
             x = _gate(features)
-        return found
 
-    def hidden(self, x: Tensor | None, above: list[Tensor], evaluate: Evaluate) -> Tensor:
+    def hidden(self, x: Tensor | None, above: Iterable[Tensor], evaluate: Evaluate) -> Tensor:
         first, *others = self._stack
-        y = first(x, above[0], evaluate)
-        for layer, added in zip(others, above[1:], strict=True):
-            y = y + layer(y, added, evaluate)
+        links = iter(above)
+        y = first(x, next(links), evaluate)
+        # the vertical stack goes along, and is not asked for the units after its last layer
+        for layer, link in zip(others, links, strict=False):
+            y = y + layer(y, link, evaluate)
         return y
 
     @property

@@ -8,6 +8,7 @@ with the rows r from the top, the pixels c from left to right, and the colours k
 __all__ = ["CausalImages"]
 
 from abc import abstractmethod
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -74,8 +75,10 @@ class CausalImages(Normalised):
         """The layer that reads the image."""
 
     @abstractmethod
-    def above(self, x: Tensor, evaluate: Evaluate) -> list[Tensor]:
+    def above(self, x: Tensor, evaluate: Evaluate) -> Iterator[Tensor]:
         """What is known of layers from the rows above, to be added where they are called.
+
+        It comes layer by layer, so that images taken whole need not be held for all layers.
 
         Arguments:
             x: The features of the image moved down by a row, with shape (n, colours, rows, width).
@@ -83,7 +86,7 @@ class CausalImages(Normalised):
         """
 
     @abstractmethod
-    def hidden(self, x: Tensor | None, above: list[Tensor], evaluate: Evaluate) -> Tensor:
+    def hidden(self, x: Tensor | None, above: Iterable[Tensor], evaluate: Evaluate) -> Tensor:
         """The channels that the last layers see.
 
         Arguments:
@@ -150,7 +153,7 @@ class CausalImages(Normalised):
         drawn = torch.empty(colours, height, width, n, device=uniforms.device)
         features = self.output.weight.new_zeros(n, colours, 1, width)
         for r in range(height):
-            above = self.above(features, rows)
+            above = list(self.above(features, rows))
             self._draw_row(drawn[:, r], noise[:, :, r], above, pixels)
             features = pixels.row(self.first)
         return drawn.movedim(-1, 0).to(self.space.dtype)
@@ -165,7 +168,7 @@ class CausalImages(Normalised):
                 x = drawn[k, c] = kind.draw(parameters.T, noise[:, k, c])
                 pixels.write(self.first, self.features.of_value(0, x).T)
 
-    def _network(self, x: Tensor | None, above: list[Tensor], evaluate: Evaluate) -> Tensor:
+    def _network(self, x: Tensor | None, above: Iterable[Tensor], evaluate: Evaluate) -> Tensor:
         hidden = self.hidden(x, above, evaluate).relu()
         return evaluate(self.output, evaluate(self.middle, hidden).relu())
 

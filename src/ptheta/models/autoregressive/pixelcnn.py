@@ -2,6 +2,8 @@
 
 __all__ = ["PixelCNN"]
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -71,11 +73,11 @@ class PixelCNN(CausalImages):
     def first(self) -> CausalConv2d:
         return self.enter
 
-    def above(self, x: Tensor, evaluate: Evaluate) -> list[Tensor]:
+    def above(self, x: Tensor, evaluate: Evaluate) -> Iterator[Tensor]:
         """Nothing: its layers see the rows above themselves."""
-        return []
+        return iter(())
 
-    def hidden(self, x: Tensor | None, above: list[Tensor], evaluate: Evaluate) -> Tensor:
+    def hidden(self, x: Tensor | None, above: Iterable[Tensor], evaluate: Evaluate) -> Tensor:
         y = evaluate(self.enter, x)
         for block in self.blocks:
             y = block(y, evaluate)
