@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 
-def interleaved(systems: Mapping[str, Callable[[], int]], rounds: int = 9) -> dict[str, float]:
+def interleaved(systems: Mapping[str, Callable[[], float]], rounds: int = 9) -> dict[str, float]:
     """The median seconds a unit of work of each system.
 
     Arguments:

@@ -22,20 +22,32 @@ SPACES = {
 }
 
 
+CONTEXTS = {
+    "plane-given-class": ("plane", Categorical(categories=3)),
+    "image-given-class": ("image", Categorical(categories=3)),
+    "plane-given-numbers": ("plane", Real((2,))),
+    "image-given-numbers": ("image", Real((2,))),
+}
+
+
+def accepted(name, space, context=None):
+    try:
+        build(name, space, context)
+    except PthetaError:
+        return False
+    return True
+
+
 def cases():
     for name in names():
         for label, space in SPACES.items():
-            try:
-                build(name, space)
-            except PthetaError:
-                continue
-            yield pytest.param(name, space, None, id=f"{name}-{label}")
-        if describe(name).conditional:
-            context = Categorical(categories=3)
-            yield pytest.param(name, SPACES["plane"], context, id=f"{name}-plane-given-class")
-            yield pytest.param(name, SPACES["image"], context, id=f"{name}-image-given-class")
-            if name != "independent":  # which counts, and so takes categories alone
-                yield pytest.param(name, SPACES["plane"], Real((2,)), id=f"{name}-given-numbers")
+            if accepted(name, space):
+                yield pytest.param(name, space, None, id=f"{name}-{label}")
+        for label, (kind, context) in CONTEXTS.items():
+            # one space tells how numbers are taken in
+            again = label == "image-given-numbers" and accepted(name, SPACES["plane"], context)
+            if accepted(name, SPACES[kind], context) and not again:
+                yield pytest.param(name, SPACES[kind], context, id=f"{name}-{label}")
 
 
 @pytest.mark.parametrize(("name", "space", "context"), list(cases()))
@@ -58,6 +70,11 @@ def test_contract_of_other_settings(name, settings, label):
     space = SPACES[label]
     for check in checks(lambda: build(name, space, None, settings), space, steps=6):
         check.run()
+
+
+@pytest.mark.parametrize("name", [name for name in names() if describe(name).conditional])
+def test_a_conditional_recipe_takes_classes(name):
+    assert any(accepted(name, SPACES[kind], Categorical(categories=3)) for kind in SPACES)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
-r"""Linear layers some of whose weights are zero for ever.
+r"""Layers some of whose weights are zero for ever.
 
 The mask is not multiplied in at each evaluation. Weights start masked, and the mask is applied
 to their gradient; then the moments of an optimiser, decoupled decay, averages of weights, sums over
-processes and copies all keep a masked weight at zero, and evaluation is an ordinary linear layer.
+processes and copies all keep a masked weight at zero, and evaluation is an ordinary layer.
 What is loaded from elsewhere is masked on its way in.
 """
 
-__all__ = ["MaskedLinear"]
+__all__ = ["MaskedLinear", "draw_masked", "keep_masked", "with_masked_gradient"]
 
 from typing import Any
 
@@ -33,15 +33,13 @@ class MaskedLinear(nn.Linear):
     def __init__(self, mask: Tensor, bias: bool = True) -> None:
         out_features, in_features = mask.shape
         super().__init__(in_features, out_features, bias)
-        self.register_buffer("mask", mask.to(self.weight.dtype), persistent=False)
+        keep_masked(self, mask)
         self.reset_masked_parameters()
-        self.register_load_state_dict_post_hook(_mask_again)
 
     def reset_masked_parameters(self) -> None:
         """Draws the weights afresh, each row scaled by the number of inputs that it sees."""
-        seen = self.mask.sum(dim=1, keepdim=True).clamp(min=1)
+        draw_masked(self.weight, self.mask)
         with torch.no_grad():
-            self.weight.uniform_(-1, 1).mul_(self.mask / seen.sqrt())
             for bias in (p for name, p in self.named_parameters() if name == "bias"):
                 bias.zero_()
 
@@ -52,10 +50,44 @@ class MaskedLinear(nn.Linear):
     @property
     def masked_weight(self) -> Tensor:
         """The weight, whose gradient is masked."""
-        if not (torch.is_grad_enabled() and self.weight.requires_grad):
-            return self.weight
-        masked: Tensor = _MaskGradient.apply(self.weight, self.mask)  # pyright: ignore[reportAssignmentType]
-        return masked
+        return with_masked_gradient(self.weight, self.mask)
+
+
+def keep_masked(module: nn.Module, mask: Tensor) -> None:
+    """Gives a layer with a `weight` its `mask`, which is applied to weights that are loaded.
+
+    Arguments:
+        module: The layer.
+        mask: Which weights may differ from zero, shaped as its weight.
+    """
+    weight = module.get_parameter("weight")
+    module.register_buffer("mask", mask.to(weight.dtype), persistent=False)
+    module.register_load_state_dict_post_hook(_mask_again)
+
+
+@torch.no_grad()
+def draw_masked(weight: Tensor, mask: Tensor) -> None:
+    """Draws weights afresh, those of each output scaled by the number of inputs that it sees.
+
+    Arguments:
+        weight: The weights, with shape (outputs, ...).
+        mask: Which of them may differ from zero.
+    """
+    seen = mask.flatten(1).sum(dim=1).clamp(min=1)
+    weight.uniform_(-1, 1).mul_(mask / seen.sqrt().reshape(-1, *(1,) * (mask.dim() - 1)))
+
+
+def with_masked_gradient(weight: Tensor, mask: Tensor) -> Tensor:
+    """A weight that is masked already, whose gradient is masked too.
+
+    Arguments:
+        weight: The weight.
+        mask: Which of its entries may differ from zero.
+    """
+    if not (torch.is_grad_enabled() and weight.requires_grad):
+        return weight
+    masked: Tensor = _MaskGradient.apply(weight, mask)  # pyright: ignore[reportAssignmentType]
+    return masked
 
 
 class _MaskGradient(torch.autograd.Function):
@@ -78,6 +110,5 @@ class _MaskGradient(torch.autograd.Function):
 
 
 def _mask_again(module: nn.Module, keys: Any) -> None:
-    assert isinstance(module, MaskedLinear)
     with torch.no_grad():
-        module.weight.mul_(module.mask)
+        module.get_parameter("weight").mul_(module.get_buffer("mask"))

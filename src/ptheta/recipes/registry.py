@@ -47,6 +47,8 @@ RECIPES: dict[str, str] = {
     "nade": "ptheta.recipes.autoregressive:nade",
     "eonade": "ptheta.recipes.autoregressive:eonade",
     "made": "ptheta.recipes.autoregressive:made",
+    "pixelcnn": "ptheta.recipes.autoregressive:pixelcnn",
+    "gated-pixelcnn": "ptheta.recipes.autoregressive:gated_pixelcnn",
     "realnvp": "ptheta.recipes.flows:realnvp",
     "vae": "ptheta.recipes.latent:vae",
     "gan": "ptheta.recipes.implicit:gan",
