@@ -41,7 +41,7 @@ from ptheta.training.guard import Diverged
 from ptheta.training.loop import Budget, Callback
 from ptheta.training.session import Outcome, Plan, Watch, train
 from ptheta.training.types import Metrics
-from ptheta.training.validation import Validation
+from ptheta.training.validation import EARLY, Validation
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -344,7 +344,8 @@ def _plan(
         seconds=seconds,
         evaluate_every=_evaluate_every(algorithm, batches),
         patience=algorithm.patience,
-        early=has_likelihood(algorithm.model),
+        # what is not seen twice by then cannot be learnt by heart
+        early=has_likelihood(algorithm.model) and batches.steps_per_epoch < EARLY[-1],
         ema=algorithm.ema,
         folder=folder,
         checkpoint_seconds=checkpoint_seconds,

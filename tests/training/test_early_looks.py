@@ -65,3 +65,11 @@ def test_what_was_refused_leaves_its_folder_free(tmp_path):
         fit(load_data(x), "gmm", settings={"components": 5000}, out=tmp_path / "run")
     run = fit(load_data(x), "gmm", settings={"components": 2}, out=tmp_path / "run")
     assert run.folder == tmp_path / "run"
+
+
+@pytest.mark.parametrize(("batch_size", "looked"), [(512, True), (64, False)])
+def test_what_is_not_seen_twice_in_fifty_steps_is_not_looked_at_early(batch_size, looked):
+    # 7000 rows: 14 steps an epoch, or 110
+    run = fit("moons", "realnvp", settings={"batch_size": batch_size}, steps=30)
+    early = [row for row in run.history if row["step"] == 20 and "validation" in row]
+    assert bool(early) == looked

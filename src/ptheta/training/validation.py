@@ -1,6 +1,6 @@
 """Looking at held-out data while training: the record, the best weights, early stopping."""
 
-__all__ = ["Figure", "Validation"]
+__all__ = ["EARLY", "Figure", "Validation"]
 
 import math
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Figure(Protocol):
 
 
 # few rows can be learnt by heart before the first regular look
-_EARLY = (0, 1, 2, 5, 10, 20, 50)
+EARLY = (0, 1, 2, 5, 10, 20, 50)
 
 
 class Validation:
@@ -77,7 +77,7 @@ class Validation:
 
     def due(self, step: int) -> bool:
         """Whether a look is due after a step, or before the first one, which is 0."""
-        if self.early and step in _EARLY:
+        if self.early and step in EARLY:
             return True
         return step > 0 and step % self.every == 0
 
