@@ -18,24 +18,31 @@ SPACES = {
     "numbers": Table((Column("a", Real()), Column("b", Discrete(levels=4)))),
     "mixed": Table((Column("a", Real()), Column("b", Categorical(categories=3)))),
     "categories": Categorical((3,), 4),
+    "text": Categorical((4,), 3, ("a", "b", "c"), layout="sequence"),
     "gaps": Table((Column("a", Real(), missing=True), Column("b", Real()))),
 }
 
 
 def cases():
     for name in names():
-        for label, space in SPACES.items():
-            try:
-                build(name, space)
-            except PthetaError:
-                continue
+        served = {label: space for label, space in SPACES.items() if serves(name, space)}
+        for label, space in served.items():
             yield pytest.param(name, space, None, id=f"{name}-{label}")
         if describe(name).conditional:
             context = Categorical(categories=3)
-            yield pytest.param(name, SPACES["plane"], context, id=f"{name}-plane-given-class")
-            yield pytest.param(name, SPACES["image"], context, id=f"{name}-image-given-class")
+            for label in ("plane", "image") if "plane" in served else ("text",):
+                yield pytest.param(name, served[label], context, id=f"{name}-{label}-given-class")
             if name != "independent":  # which counts, and so takes categories alone
-                yield pytest.param(name, SPACES["plane"], Real((2,)), id=f"{name}-given-numbers")
+                space = served.get("plane") or served["text"]
+                yield pytest.param(name, space, Real((2,)), id=f"{name}-given-numbers")
+
+
+def serves(name, space):
+    try:
+        build(name, space)
+    except PthetaError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(("name", "space", "context"), list(cases()))
