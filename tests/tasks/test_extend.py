@@ -90,6 +90,12 @@ def test_the_window_of_a_text_is_kept_with_the_run(run):
     assert load_data(**record["origin"]).space.shape == (10,)
 
 
+def test_the_first_look_at_a_text_is_a_text(run):
+    looks = (run / "samples" / "samples.txt").read_text().split("\n\n")
+    assert len(looks) == 64
+    assert {len(look.removesuffix("\n")) for look in looks} == {10}
+
+
 def test_a_prompt_is_gone_on_with_beyond_the_window(run, tmp_path, capsys):
     out = tmp_path / "out.txt"
     code = exit_code(

@@ -31,7 +31,7 @@ def char_rnn(
     dropout: Fraction = 0.0,
     learning_rate: Rate = 1e-3,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
-    batch_size: Count = 64,
+    batch_size: Count = 32,
     steps: Count = 2000,
 ) -> Algorithm:
     """Character RNN: symbols one after the other, by a recurrent network of Elman's cells.
@@ -68,10 +68,10 @@ def char_lstm(
     hidden_features: Count | None = None,
     layers: Count | None = None,
     embedding_features: Count = 64,
-    dropout: Fraction = 0.1,
+    dropout: Fraction = 0.0,
     learning_rate: Rate = 4e-3,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
-    batch_size: Count = 64,
+    batch_size: Count = 32,
     steps: Count = 2000,
 ) -> Algorithm:
     """Character LSTM: symbols one after the other, by long short-term memory.
@@ -106,10 +106,10 @@ def char_gru(
     hidden_features: Count | None = None,
     layers: Count | None = None,
     embedding_features: Count = 64,
-    dropout: Fraction = 0.1,
-    learning_rate: Rate = 2e-3,
+    dropout: Fraction = 0.0,
+    learning_rate: Rate = 4e-3,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
-    batch_size: Count = 64,
+    batch_size: Count = 32,
     steps: Count = 2000,
 ) -> Algorithm:
     """Character GRU: symbols one after the other, by gated recurrent units.
@@ -148,9 +148,9 @@ def transformer(
     layers: Count | None = None,
     dropout: Fraction = 0.0,
     tied: bool = False,
-    learning_rate: Rate = 2e-3,
+    learning_rate: Rate = 3e-3,
     weight_decay: Annotated[float, Ge(0)] = 0.1,
-    batch_size: Count = 64,
+    batch_size: Count = 32,
     steps: Count = 2000,
 ) -> Algorithm:
     """Transformer: symbols one after the other, each attending to those before it.
