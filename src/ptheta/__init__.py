@@ -22,6 +22,7 @@ __all__ = [
     "describe",
     "draw",
     "evaluate",
+    "extend",
     "fit",
     "impute",
     "load",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from ptheta.random import seeded
     from ptheta.recipes.registry import build, describe, register
     from ptheta.recipes.registry import names as recipe_names
+    from ptheta.tasks.extend import extend
     from ptheta.tasks.impute import impute
 
 __version__ = version("ptheta")
@@ -67,6 +69,7 @@ _WHERE = {
     "describe": "ptheta.recipes.registry",
     "draw": "ptheta.density",
     "evaluate": "ptheta.evaluation.evaluate",
+    "extend": "ptheta.tasks.extend",
     "fit": "ptheta.fitting",
     "impute": "ptheta.tasks.impute",
     "load": "ptheta.fitting",

@@ -309,6 +309,26 @@ def test_text_is_windows_of_characters(tmp_path):
         load_data(tmp_path / "b.txt")
 
 
+def test_the_window_of_a_text_can_be_chosen(tmp_path):
+    (tmp_path / "a.txt").write_text("abcd" * 250)
+    data = load_data(tmp_path / "a.txt", window=150)
+    assert data.space.shape == (150,)
+    assert len(everything(data)) == 6
+    assert data.origin["window"] == 150
+    # what is scored is read in the windows of the space
+    assert load_rows(tmp_path / "a.txt", data.space).x.shape == (6, 150)
+    with pytest.raises(PthetaError, match="windows of 400 need at least 1200 characters"):
+        load_data(tmp_path / "a.txt", window=400)
+    with pytest.raises(PthetaError, match="at least 1 character, got 0"):
+        load_data(tmp_path / "a.txt", window=0)
+
+
+@pytest.mark.parametrize("source", ["moons", "digits"])
+def test_what_is_no_text_has_no_window(source):
+    with pytest.raises(PthetaError, match=f"{source} is no running text, so it has no window"):
+        load_data(source, window=32)
+
+
 def test_text_in_a_known_alphabet_marks_new_characters():
     space = Categorical((4,), 2, ("a", "b"), layout="sequence")
     from ptheta.data.contents import Text

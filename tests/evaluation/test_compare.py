@@ -178,6 +178,7 @@ def commands(page: Path) -> list[str]:
         "--steps 5 --splits 0.8,0.1,0.1",
         "--minutes 2.5 --context label --no-stream",
         "--kind 'a b=real' --kind b=categorical --drop c --drop -d --stream --strict --size 9",
+        "--steps 5 --window 32",
         "--splits 0.3333333333333333,0.3333333333333333,0.3333333333333334 --seeds 1",
     ],
 )

@@ -18,16 +18,12 @@ SPACES = {
     "numbers": Table((Column("a", Real()), Column("b", Discrete(levels=4)))),
     "mixed": Table((Column("a", Real()), Column("b", Categorical(categories=3)))),
     "categories": Categorical((3,), 4),
+    "text": Categorical((4,), 3, ("a", "b", "c"), layout="sequence"),
     "gaps": Table((Column("a", Real(), missing=True), Column("b", Real()))),
 }
 
 
-CONTEXTS = {
-    "plane-given-class": ("plane", Categorical(categories=3)),
-    "image-given-class": ("image", Categorical(categories=3)),
-    "plane-given-numbers": ("plane", Real((2,))),
-    "image-given-numbers": ("image", Real((2,))),
-}
+CLASSES, NUMBERS = Categorical(categories=3), Real((2,))
 
 
 def accepted(name, space, context=None):
@@ -43,11 +39,14 @@ def cases():
         for label, space in SPACES.items():
             if accepted(name, space):
                 yield pytest.param(name, space, None, id=f"{name}-{label}")
-        for label, (kind, context) in CONTEXTS.items():
-            # one space tells how numbers are taken in
-            again = label == "image-given-numbers" and accepted(name, SPACES["plane"], context)
-            if accepted(name, SPACES[kind], context) and not again:
-                yield pytest.param(name, SPACES[kind], context, id=f"{name}-{label}")
+        given = [label for label in ("plane", "image", "text")
+                 if accepted(name, SPACES[label], CLASSES)]  # fmt: skip
+        # a text is tried where it is all that there is
+        for label in [label for label in given if label != "text"] or given:
+            yield pytest.param(name, SPACES[label], CLASSES, id=f"{name}-{label}-given-class")
+        # one space tells how numbers are taken in
+        for label in [label for label in given if accepted(name, SPACES[label], NUMBERS)][:1]:
+            yield pytest.param(name, SPACES[label], NUMBERS, id=f"{name}-{label}-given-numbers")
 
 
 @pytest.mark.parametrize(("name", "space", "context"), list(cases()))

@@ -104,13 +104,15 @@ def fit(
 def _save_example(run: Run, loaded: Data, seed: int) -> None:
     from ptheta.data.export import save_samples
     from ptheta.density import draw
+    from ptheta.spaces import Categorical
 
     assert run.folder is not None
     given, space = _context_for_example(run, loaded), run.space
     drawn = draw(run.model, 64, given, seed=seed)
     picture = space.layout == "image" or (space.shape == (2,) and space.continuous)
-    name = "samples.png" if picture else "samples.csv"
-    if not picture:
+    text = isinstance(space, Categorical) and space.layout == "sequence" and bool(space.labels)
+    name = f"samples.{'png' if picture else 'txt' if text else 'csv'}"
+    if not (picture or text):
         drawn, space = beside_context(run, drawn, given)
     (run.folder / "samples").mkdir(exist_ok=True)
     try:

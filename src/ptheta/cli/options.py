@@ -56,6 +56,8 @@ def data_options(function: F) -> F:
                      help="The seed of the splits, and of a synthetic set."),
         click.option("--size", "image_size", type=click.IntRange(1),
                      help="Resize images to this many pixels a side."),
+        click.option("--window", type=click.IntRange(1),
+                     help="The characters of a text that make one example."),
         click.option("--strict", is_flag=True, help="Stop at an image that cannot be read."),
         click.option("--stream/--no-stream", default=None,
                      help="Leave data on disk, or take them into memory."),

@@ -14,6 +14,7 @@ import click
 
 from ptheta.cli.context import beside_context, context_of
 from ptheta.cli.options import common, print_json
+from ptheta.cli.prompt import Beginning, extended, prompt_options
 from ptheta.errors import PthetaError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _LEAST = 40  # rows of a file: two halves are compared, and that takes 20 of eac
 )
 @click.option("--context", help="What to condition on: a label, or a sentence where the run was "
                                 "fitted to sentences.")  # fmt: skip
+@prompt_options
 @common
 def sample(
     folder: Path,
@@ -50,6 +52,7 @@ def sample(
     seed: int,
     device: str,
     quiet: bool,
+    **beginning: Any,
 ) -> None:
     """Draw from the run in FOLDER, and save the draws."""
     del quiet
@@ -58,8 +61,12 @@ def sample(
     from ptheta.fitting import load
 
     run = load(folder, device)
-    given, space = context_of(run, count, context), run.space
-    drawn = draw(run.model, count, given, seed=seed)
+    given, asked = context_of(run, count, context), Beginning(**beginning)
+    if asked.asked:
+        drawn, run = extended(run, count, asked, given, seed)
+    else:
+        drawn = draw(run.model, count, given, seed=seed)
+    space = run.space
     if out.suffix.lower() in _TABLES:
         drawn, space = beside_context(run, drawn, given)
     path = save_samples(drawn, space, out, columns=run.columns)

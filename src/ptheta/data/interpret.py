@@ -21,7 +21,7 @@ from ptheta.data.sentences import interpret_sentences
 from ptheta.data.splits import Examples, refuse_few
 from ptheta.data.streaming import file_key, mapped_array
 from ptheta.data.tables import header_notes, read_chunks
-from ptheta.data.text import interpret_text
+from ptheta.data.text import interpret_text, refuse_window
 from ptheta.errors import PthetaError, nearest
 from ptheta.spaces import Categorical, Column, Real, Space
 
@@ -36,6 +36,7 @@ def interpret(
     context: str | None = None,
     kinds: Mapping[str, str] | None = None,
     drop: Sequence[str] = (),
+    window: int | None = None,
 ) -> Examples:
     """The examples of contents, in a space that is inferred.
 
@@ -44,16 +45,20 @@ def interpret(
         context: The column of a table that examples are conditioned on, or None.
         kinds: The kinds of columns of a table that a person asked for.
         drop: The columns of a table to leave out.
+        window: The characters of a text that make one example; None takes 64.
 
     Raises:
-        PthetaError: A column cannot be used, or columns are named where there are none.
+        PthetaError: A column cannot be used, columns are named where there are none, or a window
+            is asked for where there is no text.
     """
+    if not isinstance(contents, Text):
+        refuse_window(window, contents.where)
     match contents:
         case Frame():
             return _interpret_frame(contents, context, kinds or {}, drop)
         case Text():
             _refuse_columns(contents, kinds, drop)
-            return interpret_text(contents)
+            return interpret_text(contents, window)
         case Sentences():
             _refuse_columns(contents, kinds, drop)
             return interpret_sentences(contents)

@@ -26,7 +26,7 @@ from ptheta.data.standard import STANDARD, read_standard
 from ptheta.data.streaming import fits_in_memory
 from ptheta.data.synthetic import SYNTHETIC, truth_of
 from ptheta.data.tables import TABLE_ENDINGS, header_notes, read_table, tidy
-from ptheta.data.text import conform_text, read_text
+from ptheta.data.text import conform_text, read_text, refuse_window
 from ptheta.errors import PthetaError, nearest
 from ptheta.random import seeded
 from ptheta.spaces import Categorical, Column, Discrete, Positive, Real, Space, Table
@@ -45,6 +45,7 @@ def load_data(
     drop: Sequence[str] = (),
     splits: tuple[float, float, float] | None = None,
     image_size: Count | None = None,
+    window: Count | None = None,
     strict: bool = False,
     stream: bool | None = None,
     seed: Seed = 0,
@@ -63,6 +64,7 @@ def load_data(
         splits: The fractions of train, validation and test. None takes the official splits, or
             else 0.7, 0.1 and 0.2 by seed.
         image_size: The side to scale and crop images to.
+        window: The characters of a text that make one example; None takes 64.
         strict: Whether an image that cannot be read is an error rather than left out and counted.
         stream: Whether the examples stay on disk; None decides by the memory that is free.
         seed: The seed of the split, and of a synthetic set.
@@ -94,17 +96,20 @@ def load_data(
             "drop": list(drop),
             "splits": None if splits is None else list(splits),
             "image_size": image_size,
+            "window": window,
             "strict": strict,
             "stream": stream,
             "seed": seed,
         }
     if isinstance(source, str) and source in SYNTHETIC:
+        refuse_window(window, source)
         return replace(_synthetic(source, context, splits, seed), origin=origin)
     if path is not None and _stays_on_disk(path, stream):
+        refuse_window(window, str(path))
         examples = stream_table(path, context, kinds or {}, drop)
     else:
         contents = _read(source, path, image_size, strict, stream)
-        examples = interpret(contents, context, kinds or {}, drop)
+        examples = interpret(contents, context, kinds or {}, drop, window)
     if stream and not isinstance(examples.x, MappedRows):
         note = (
             "It is in memory whole: CSV, TSV, Parquet and .npy files and folders of images can "

@@ -1,6 +1,15 @@
 """Texts as windows of characters."""
 
-__all__ = ["WINDOW", "category_codes", "code_points", "conform_text", "interpret_text", "read_text"]
+__all__ = [
+    "WINDOW",
+    "category_codes",
+    "code_points",
+    "conform_text",
+    "interpret_text",
+    "prompt_codes",
+    "read_text",
+    "refuse_window",
+]
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,16 +48,21 @@ def read_text(path: Path) -> Text:
     return Text(where=path.name, text=text)
 
 
-def interpret_text(contents: Text, window: int = WINDOW) -> Examples:
+def interpret_text(contents: Text, window: int | None = None) -> Examples:
     """Consecutive windows of a text; the characters that occur are the categories.
 
     Arguments:
         contents: The text.
-        window: The characters in a window. What is left over at the end is left out.
+        window: The characters in a window; None takes 64. What is left over at the end is left
+            out.
 
     Raises:
-        PthetaError: The text is shorter than three windows, or of one character only.
+        PthetaError: The text is shorter than three windows, or of one character only, or a window
+            has no characters.
     """
+    window = WINDOW if window is None else window
+    if window < 1:
+        raise PthetaError(f"a window must have at least 1 character, got {window}.")
     codes = code_points(contents.text)
     alphabet = np.unique(codes)
     if len(codes) < 3 * window or len(alphabet) < 2:
@@ -99,9 +113,64 @@ def conform_text(contents: Text, space: Space) -> Tensor:
     return _windows(known, space.shape[0])
 
 
+def refuse_window(window: int | None, where: str) -> None:
+    """Refuses a window where there is no running text.
+
+    Arguments:
+        window: The window that is asked for, or None.
+        where: What the message calls the source.
+
+    Raises:
+        PthetaError: A window is asked for.
+    """
+    if window is not None:
+        raise PthetaError(f"{where} is no running text, so it has no window of {window}.")
+
+
+def prompt_codes(text: str, space: Space) -> Tensor:
+    """The codes of a beginning, as a run is to go on with it.
+
+    Arguments:
+        text: The beginning; it may be empty.
+        space: The space of the run.
+
+    Returns:
+        The codes, with shape (characters,).
+
+    Raises:
+        PthetaError: The space is not one of characters, or a character is not in it.
+
+    Example:
+        >>> prompt_codes("abba", Categorical((8,), 2, ("a", "b"), layout="sequence")).tolist()
+        [0, 1, 1, 0]
+    """
+    if not isinstance(space, Categorical) or not _of_characters(space):
+        if not text:
+            return torch.empty(0, dtype=torch.long)
+        raise PthetaError(
+            f"a prompt is text, and the run was fitted to {space.describe()}, which has no "
+            "characters. Leave the prompt out, or give codes in Python: model.extend(prefix)."
+        )
+    alphabet = [ord(label) if label else -1 for label in space.labels]
+    codes = category_codes(code_points(text), alphabet)
+    unknown = (codes == space.categories).nonzero()[0]
+    if len(unknown):
+        first = int(unknown[0])
+        raise PthetaError(
+            f"the prompt has {text[first]!r} at character {first + 1}, which is not among the "
+            f"{space.categories} symbols that the run was fitted to. Leave it out."
+        )
+    return torch.from_numpy(codes)
+
+
+def _of_characters(space: Categorical) -> bool:
+    # the label of what follows the end of a sentence is empty
+    return bool(space.labels) and all(len(label) <= 1 for label in space.labels)
+
+
 def code_points(text: str) -> NDArray[np.int64]:
     """The code point of each character."""
-    return np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.int64)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.int64)
 
 
 def category_codes(points: NDArray[np.int64], alphabet: Sequence[int]) -> NDArray[np.int64]:

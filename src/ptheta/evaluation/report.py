@@ -183,6 +183,8 @@ def _loading(origin: Mapping[str, Any]) -> list[str]:
         words += ["--split-seed", str(origin["seed"])]
     if origin.get("image_size"):
         words += ["--size", str(origin["image_size"])]
+    if origin.get("window"):
+        words += ["--window", str(origin["window"])]
     if origin.get("strict"):
         words.append("--strict")
     if origin.get("stream") is not None:

@@ -16,6 +16,7 @@ from ptheta.protocols import (
     SupportsComplete,
     SupportsElbo,
     SupportsEncode,
+    SupportsExtend,
     SupportsInitialize,
     SupportsLogProb,
     SupportsSample,
@@ -88,6 +89,8 @@ def checks(
         yield Check("a latent for each row", partial(_encodes, fitted))
     if isinstance(model, SupportsComplete):
         yield Check("what is known is kept", partial(_completes, fitted, space))
+    if isinstance(model, SupportsExtend):
+        yield Check("a beginning is kept", partial(_extends, fitted, space))
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,18 @@ def _completes(fitted: Callable[[], _Fitted], space: Space) -> None:
         _require(whole.shape == x.shape, f"completed rows have shape {tuple(whole.shape)}")
         _require(torch.equal(whole[:, known], x[:, known]), "a value that is known was changed")
         _require(bool(space.contains(whole).all()), "a completed row lies outside the space")
+
+
+def _extends(fitted: Callable[[], _Fitted], space: Space) -> None:
+    found = fitted()
+    so_far, length = (space.features + 1) // 2, space.features + 3
+    prefix = example_rows(space, 20, seed=1)[:, :so_far]
+    with seeded(0):
+        whole = found.model.extend(prefix, found.given(20), length=length, top_p=0.9)
+    _require(tuple(whole.shape) == (20, length), f"sequences have shape {tuple(whole.shape)}")
+    _require(whole.dtype == space.dtype, f"sequences are {whole.dtype}, expected {space.dtype}")
+    _require(torch.equal(whole[:, :so_far], prefix), "a symbol of the beginning was changed")
+    _require(bool(space.contains(whole).all()), "a sequence lies outside the space")
 
 
 def _round_trip(fitted: Callable[[], _Fitted]) -> None:

@@ -384,8 +384,11 @@ def _choose(logits: Tensor, uniforms: Tensor) -> Tensor:
     """A category for each uniform, by inversion of the distribution function."""
     if logits.shape[-2] == 1:
         return torch.zeros_like(uniforms, dtype=torch.long)
-    below = logits.softmax(dim=-2).cumsum(dim=-2)[..., :-1, :]
-    return (below <= uniforms.unsqueeze(-2)).sum(dim=-2)
+    cumulative = logits.softmax(dim=-2).cumsum(dim=-2)
+    # of what the sum comes to, which rounding may leave short of 1: the last category may be
+    # one of no probability, and is not to be drawn
+    share = uniforms.unsqueeze(-2) * cumulative[..., -1:, :]
+    return (cumulative[..., :-1, :] <= share).sum(dim=-2)
 
 
 def _inside(uniforms: Tensor) -> Tensor:

@@ -1,0 +1,118 @@
+"""Draws that go on with a beginning, as asked for on the command line."""
+
+from __future__ import annotations
+
+__all__ = ["Beginning", "extended", "prompt_options"]
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ptheta.errors import PthetaError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ptheta.fitting import Run
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """How sequences begin, and how they go on: what is None was not asked for.
+
+    Arguments:
+        prompt: The text that they begin with.
+        length: The symbols of a sequence, those of the prompt among them.
+        temperature: What logits are divided by.
+        top_k: The number of likeliest symbols that are drawn from.
+        top_p: The probability of the likeliest symbols that are drawn from.
+    """
+
+    prompt: str | None
+    length: int | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+
+    @property
+    def asked(self) -> list[str]:
+        """The options that were given."""
+        return [f"--{name.replace('_', '-')}" for name, value in vars(self).items()
+                if value is not None]  # fmt: skip
+
+
+def prompt_options(function: F) -> F:
+    """The options of draws that go on with a beginning."""
+    for option in (
+        click.option("--prompt", help="Begin with this text, and go on."),
+        click.option("--length", type=click.IntRange(1),
+                     help="The symbols of a sequence, those of the prompt among them."),
+        click.option("--temperature", type=click.FloatRange(0),
+                     help="Below 1 draw likely symbols more often; 0 takes the likeliest."),
+        click.option("--top-k", type=click.IntRange(1),
+                     help="Draw from so many likeliest symbols."),
+        click.option("--top-p", type=click.FloatRange(0, 1, min_open=True),
+                     help="Draw from the likeliest symbols of so large a probability in all."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def extended(
+    run: Run, count: int, beginning: Beginning, context: Tensor | None, seed: int
+) -> tuple[Tensor, Run]:
+    """Sequences that go on with a beginning.
+
+    Arguments:
+        run: The run that they are drawn from.
+        count: The number of sequences.
+        beginning: How they begin.
+        context: What they are conditioned on, or None.
+        seed: The seed.
+
+    Returns:
+        The codes, with shape (count, length), and the run with their space in place of its own.
+
+    Raises:
+        PthetaError: The run cannot go on with a beginning, or not with this one.
+    """
+    from ptheta.data.text import prompt_codes
+    from ptheta.spaces import Categorical, Discrete
+    from ptheta.tasks.extend import extend
+
+    _need_extend(run, beginning)
+    codes = prompt_codes(beginning.prompt or "", run.space)
+    length = beginning.length or max(run.space.features, len(codes))
+    if length < len(codes):
+        raise PthetaError(
+            f"the prompt has {len(codes)} characters, more than the --length of {length}. Ask for "
+            "more."
+        )
+    drawn = extend(
+        run.model,
+        codes.expand(count, -1),
+        context,
+        length=length,
+        temperature=1.0 if beginning.temperature is None else beginning.temperature,
+        top_k=beginning.top_k,
+        top_p=1.0 if beginning.top_p is None else beginning.top_p,
+        seed=seed,
+    )
+    assert isinstance(run.space, Categorical | Discrete)
+    return drawn, replace(run, space=replace(run.space, shape=(length,)))
+
+
+def _need_extend(run: Run, beginning: Beginning) -> None:
+    from ptheta.protocols import SupportsExtend, capabilities
+    from ptheta.recipes.registry import describe, names
+
+    if not isinstance(run.model, SupportsExtend):
+        able = [name for name in names() if "extend" in describe(name).capabilities]
+        raise PthetaError(
+            f"{run.recipe} cannot go on with a beginning ({', '.join(beginning.asked)}): it offers "
+            f"{', '.join(capabilities(run.model))}. Recipes that can: {', '.join(able)}."
+        )

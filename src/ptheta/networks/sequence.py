@@ -1,0 +1,51 @@
+"""Networks over sequences in which nothing sees what comes after it."""
+
+__all__ = ["SequenceNetwork", "Reader"]
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+from torch import Tensor, nn
+
+
+class Reader(Protocol):
+    """A sequence as it is read: what is given next follows what was given before."""
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """The outputs at the inputs given, (rows, any, features), from all inputs so far."""
+        ...
+
+
+class SequenceNetwork(nn.Module, ABC):
+    """Maps a sequence of inputs to a sequence of outputs, each of which sees the inputs so far.
+
+    Required: `forward` and `reader`. Promised: reading in pieces, however they are cut, gives what
+    `forward` gives for the whole.
+
+    Arguments:
+        in_features: The size of an input.
+        features: The size of an output.
+        window: The inputs at most that are read together; None reads on without end.
+    """
+
+    def __init__(self, in_features: int, features: int, window: int | None = None) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.features = features
+        self.window = window
+
+    @abstractmethod
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The outputs, with shape (batch, length, features).
+
+        Arguments:
+            inputs: The inputs, with shape (batch, length, in_features).
+        """
+
+    @abstractmethod
+    def reader(self, rows: int) -> Reader:
+        """Starts to read.
+
+        Arguments:
+            rows: The number of sequences that are read side by side.
+        """

@@ -1,0 +1,239 @@
+"""Models of sequences: one symbol after the other, of any length."""
+
+__all__ = ["char_gru", "char_lstm", "char_rnn", "transformer"]
+
+from typing import Annotated
+
+from annotated_types import Ge
+
+from ptheta.errors import PthetaError
+from ptheta.models.autoregressive.sequence import SequenceModel
+from ptheta.networks.recurrent import Cell, Recurrent
+from ptheta.networks.transformer import Transformer
+from ptheta.recipes.algorithm import Algorithm
+from ptheta.recipes.likelihood import likelihood_learner
+from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.spaces import Categorical, Discrete, Real, Space
+
+_MOST_LEVELS = 256
+_LONG = 32
+# the state and the layers for long sequences: about the weights of the Transformer's default
+_SIZES: dict[Cell, tuple[int, int]] = {"rnn": (512, 1), "lstm": (256, 2), "gru": (288, 2)}
+
+
+def char_rnn(
+    space: Space,
+    context_space: Categorical | Real | None = None,
+    *,
+    hidden_features: Count | None = None,
+    layers: Count | None = None,
+    embedding_features: Count = 64,
+    dropout: Fraction = 0.0,
+    learning_rate: Rate = 1e-3,
+    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    batch_size: Count = 32,
+    steps: Count = 2000,
+) -> Algorithm:
+    """Character RNN: symbols one after the other, by a recurrent network of Elman's cells.
+
+    References:
+        Generating Text with Recurrent Neural Networks (Sutskever, Martens & Hinton, 2011),
+        https://icml.cc/2011/papers/524_icmlpaper.pdf
+        The Unreasonable Effectiveness of Recurrent Neural Networks (Karpathy, 2015),
+        https://karpathy.github.io/2015/05/21/rnn-effectiveness/
+
+    Arguments:
+        space: What one example is: a sequence of categories or of up to 256 levels.
+        context_space: What the model is conditioned on, if anything.
+        hidden_features: The size of the state of a layer; none means 128 for sequences of less
+            than 32 symbols, else 512.
+        layers: The number of layers; none means 1.
+        embedding_features: The size of the embedding of a symbol.
+        dropout: The share of units dropped in training.
+        learning_rate: The step size of Adam.
+        weight_decay: The decay of the weights per unit of learning rate.
+        batch_size: The number of examples in a batch.
+        steps: The number of steps where no budget is given.
+    """
+    return _recurrent(
+        "rnn", space, context_space, hidden_features, layers, embedding_features, dropout,
+        learning_rate, weight_decay, batch_size, steps,
+    )  # fmt: skip
+
+
+def char_lstm(
+    space: Space,
+    context_space: Categorical | Real | None = None,
+    *,
+    hidden_features: Count | None = None,
+    layers: Count | None = None,
+    embedding_features: Count = 64,
+    dropout: Fraction = 0.0,
+    learning_rate: Rate = 4e-3,
+    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    batch_size: Count = 32,
+    steps: Count = 2000,
+) -> Algorithm:
+    """Character LSTM: symbols one after the other, by long short-term memory.
+
+    References:
+        Generating Sequences With Recurrent Neural Networks (Graves, 2013),
+        https://arxiv.org/abs/1308.0850
+
+    Arguments:
+        space: What one example is: a sequence of categories or of up to 256 levels.
+        context_space: What the model is conditioned on, if anything.
+        hidden_features: The size of the state of a layer; none means 128 for sequences of less
+            than 32 symbols, else 256.
+        layers: The number of layers; none means 1 for sequences of less than 32 symbols, else 2.
+        embedding_features: The size of the embedding of a symbol.
+        dropout: The share of units dropped in training.
+        learning_rate: The step size of Adam.
+        weight_decay: The decay of the weights per unit of learning rate.
+        batch_size: The number of examples in a batch.
+        steps: The number of steps where no budget is given.
+    """
+    return _recurrent(
+        "lstm", space, context_space, hidden_features, layers, embedding_features, dropout,
+        learning_rate, weight_decay, batch_size, steps,
+    )  # fmt: skip
+
+
+def char_gru(
+    space: Space,
+    context_space: Categorical | Real | None = None,
+    *,
+    hidden_features: Count | None = None,
+    layers: Count | None = None,
+    embedding_features: Count = 64,
+    dropout: Fraction = 0.0,
+    learning_rate: Rate = 4e-3,
+    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    batch_size: Count = 32,
+    steps: Count = 2000,
+) -> Algorithm:
+    """Character GRU: symbols one after the other, by gated recurrent units.
+
+    References:
+        Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
+        Translation (Cho et al., 2014), https://arxiv.org/abs/1406.1078
+        Empirical Evaluation of Gated Recurrent Neural Networks on Sequence Modeling (Chung et al.,
+        2014), https://arxiv.org/abs/1412.3555
+
+    Arguments:
+        space: What one example is: a sequence of categories or of up to 256 levels.
+        context_space: What the model is conditioned on, if anything.
+        hidden_features: The size of the state of a layer; none means 128 for sequences of less
+            than 32 symbols, else 288.
+        layers: The number of layers; none means 1 for sequences of less than 32 symbols, else 2.
+        embedding_features: The size of the embedding of a symbol.
+        dropout: The share of units dropped in training.
+        learning_rate: The step size of Adam.
+        weight_decay: The decay of the weights per unit of learning rate.
+        batch_size: The number of examples in a batch.
+        steps: The number of steps where no budget is given.
+    """
+    return _recurrent(
+        "gru", space, context_space, hidden_features, layers, embedding_features, dropout,
+        learning_rate, weight_decay, batch_size, steps,
+    )  # fmt: skip
+
+
+def transformer(
+    space: Space,
+    context_space: Categorical | Real | None = None,
+    *,
+    features: Count | None = None,
+    heads: Count = 4,
+    layers: Count | None = None,
+    dropout: Fraction = 0.0,
+    tied: bool = False,
+    learning_rate: Rate = 3e-3,
+    weight_decay: Annotated[float, Ge(0)] = 0.1,
+    batch_size: Count = 32,
+    steps: Count = 2000,
+) -> Algorithm:
+    """Transformer: symbols one after the other, each attending to those before it.
+
+    References:
+        Attention Is All You Need (Vaswani et al., 2017), https://arxiv.org/abs/1706.03762
+        Language Models are Unsupervised Multitask Learners (Radford et al., 2019),
+        https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf
+        RoFormer: Enhanced Transformer with Rotary Position Embedding (Su et al., 2021),
+        https://arxiv.org/abs/2104.09864
+
+    Arguments:
+        space: What one example is: a sequence of categories or of up to 256 levels.
+        context_space: What the model is conditioned on, if anything.
+        features: The size of embeddings and of all between the blocks, a multiple of twice the
+            heads; none means 64 for sequences of less than 32 symbols, else 128.
+        heads: The number of heads of attention.
+        layers: The number of blocks; none means 2 for sequences of less than 32 symbols, else 4.
+        dropout: The share of what each block adds that is dropped in training.
+        tied: Whether the weights of the outputs are the embeddings of the symbols.
+        learning_rate: The step size of Adam.
+        weight_decay: The decay of the weights per unit of learning rate.
+        batch_size: The number of examples in a batch.
+        steps: The number of steps where no budget is given.
+    """
+    _refuse_others(space)
+    features = features or (128 if _is_long(space) else 64)
+    if features % (2 * heads):
+        raise PthetaError(
+            f"features must be a multiple of twice the heads ({2 * heads}), got {features}."
+        )
+    layers = layers or (4 if _is_long(space) else 2)
+    network = Transformer(features, heads, layers, space.features, dropout)
+    model = SequenceModel(space, network, context_space, tied=tied)
+    return _by_likelihood(model, learning_rate, weight_decay, batch_size, steps)
+
+
+def _recurrent(
+    cell: Cell,
+    space: Space,
+    context_space: Categorical | Real | None,
+    hidden_features: int | None,
+    layers: int | None,
+    embedding_features: int,
+    dropout: float,
+    learning_rate: float,
+    weight_decay: float,
+    batch_size: int,
+    steps: int,
+) -> Algorithm:
+    _refuse_others(space)
+    long_features, long_layers = _SIZES[cell]
+    features = hidden_features or (long_features if _is_long(space) else 128)
+    layers = layers or (long_layers if _is_long(space) else 1)
+    network = Recurrent(embedding_features, features, layers, cell, dropout)
+    model = SequenceModel(space, network, context_space, embedding_scale=1.0)
+    return _by_likelihood(model, learning_rate, weight_decay, batch_size, steps)
+
+
+def _is_long(space: Space) -> bool:
+    return space.features >= _LONG
+
+
+def _refuse_others(space: Space) -> None:
+    if len(space.shape) != 1 or not isinstance(space, Categorical | Discrete):
+        raise PthetaError(
+            "it reads symbols one after the other: text, or categories or levels in a row."
+        )
+    if isinstance(space, Discrete) and space.levels > _MOST_LEVELS:
+        raise PthetaError(
+            f"it has a logit for each level, for up to {_MOST_LEVELS} levels; there are "
+            f"{space.levels}."
+        )
+
+
+def _by_likelihood(
+    model: SequenceModel, learning_rate: float, weight_decay: float, batch_size: int, steps: int
+) -> Algorithm:
+    return Algorithm(
+        model,
+        likelihood_learner(model, learning_rate=learning_rate, clip=1.0, weight_decay=weight_decay),
+        batch_size=batch_size,
+        steps=steps,
+        constraints=("ordered",),
+        ema=0.99,
+    )

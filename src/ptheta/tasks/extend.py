@@ -1,0 +1,70 @@
+"""Going on with a beginning, such as a prompt."""
+
+__all__ = ["extend"]
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.density import device_of, evaluating
+from ptheta.errors import PthetaError
+from ptheta.protocols import SupportsExtend, capabilities
+from ptheta.random import seeded
+
+
+@torch.no_grad()
+def extend(
+    model: nn.Module,
+    prefix: Tensor,
+    context: Tensor | None = None,
+    *,
+    length: int | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    batch_size: int = 1000,
+    seed: int | None = 0,
+) -> Tensor:
+    """Sequences that begin with a prefix, in batches.
+
+    Arguments:
+        model: The model.
+        prefix: The codes so far, with shape (n, so_far); there may be none.
+        context: What each is conditioned on, with shape (n, *context_shape).
+        length: The symbols of a sequence in all; None takes those of the space.
+        temperature: What logits are divided by; 0 takes the likeliest symbol.
+        top_k: The number of likeliest symbols that are drawn from; None takes all.
+        top_p: The probability of the likeliest symbols that are drawn from.
+        batch_size: The number of sequences drawn at a time.
+        seed: The seed; the same seed and batch size give the same sequences.
+
+    Returns:
+        The codes, with shape (n, length), on the CPU.
+
+    Raises:
+        PthetaError: The model cannot go on with a beginning, or what is asked for is out of
+            bounds.
+    """
+    if not isinstance(model, SupportsExtend):
+        raise PthetaError(
+            "this model cannot go on with a beginning: it offers "
+            f"{', '.join(capabilities(model))}. `transformer` and `char-lstm` can."
+        )
+    device = device_of(model)
+    parts: list[Tensor] = []
+    with seeded(seed), evaluating(model):
+        for start in range(0, len(prefix), batch_size):
+            rows = slice(start, start + batch_size)
+            given = None if context is None else context[rows].to(device)
+            try:
+                part = model.extend(
+                    prefix[rows].to(device),
+                    given,
+                    length=length,
+                    temperature=temperature,
+                    top_k=top_k,
+                    top_p=top_p,
+                )
+            except ValueError as error:
+                raise PthetaError(f"{error}.") from None
+            parts.append(part.cpu())
+    return torch.cat(parts)
