@@ -20,7 +20,7 @@ from ptheta.networks.sequence import SequenceNetwork
 
 
 class _Angles(NamedTuple):
-    """Cosines and sines of the places that are read, each with shape (places, pairs)."""
+    """Cosines and signed sines of the places that are read, each with shape (places, size)."""
 
     cos: Tensor
     sin: Tensor
@@ -72,7 +72,7 @@ class Transformer(SequenceNetwork):
         self.blocks = nn.ModuleList(_Block(features, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(features)
         self.dropout = nn.Dropout(dropout)
-        cos, sin = _angles(window, features // (2 * heads))
+        cos, sin = _angles(window, features // heads)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
         self._reset()
@@ -187,15 +187,18 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(queries, keys, values, attn_mask=seen)
 
 
-def _angles(places: int, pairs: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the angles by which pairs are turned at each place."""
+def _angles(places: int, size: int) -> tuple[Tensor, Tensor]:
+    """Cosines and signed sines of the angles at each place, (places, size), size being even.
+
+    The halves of the last dimension are the axes of planes; the first axis takes from the second.
+    """
+    pairs = size // 2
     speeds = 10_000.0 ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
     angles = torch.arange(places, dtype=torch.float64)[:, None] * speeds
-    return angles.cos().float(), angles.sin().float()
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([cos, cos], dim=1).float(), torch.cat([-sin, sin], dim=1).float()
 
 
 def _turned(x: Tensor, angles: _Angles) -> Tensor:
-    """Turns the two halves of the last dimension as the axes of planes, (..., places, size)."""
-    one, other = x.chunk(2, dim=-1)
-    turned = (one * angles.cos - other * angles.sin, other * angles.cos + one * angles.sin)
-    return torch.cat(turned, dim=-1)
+    """Queries or keys, each turned by the angles of its place, (..., places, size)."""
+    return torch.addcmul(x * angles.cos, x.roll(x.shape[-1] // 2, dims=-1), angles.sin)

@@ -125,6 +125,15 @@ def test_a_prefix_is_kept_and_what_follows_is_drawn_given_it(network, so_far):
     assert torch.equal(extended, naive(model, uniforms, context, prefix.long()))
 
 
+def test_what_is_drawn_can_be_trained_on(network):
+    space = Categorical((5,), 300, layout="sequence")
+    model = make(network, space)
+    for drawn in (model.sample(3), model.extend(torch.zeros(3, 2, dtype=torch.long))):
+        assert not drawn.is_inference()
+        model.log_prob(drawn).sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
 def test_temperature_zero_is_greedy(network):
     model = make(network)
     prefix = example_rows(SPACE, 10)[:, :2].long()

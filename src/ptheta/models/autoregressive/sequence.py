@@ -19,7 +19,7 @@ from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.heads.kinds import SoftmaxKind
 from ptheta.models.normalised import Normalised
 from ptheta.networks.context import ContextFeatures
-from ptheta.networks.sequence import SequenceNetwork
+from ptheta.networks.sequence import Reader, SequenceNetwork
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
 
@@ -200,10 +200,13 @@ class SequenceModel(Normalised):
     ) -> Tensor:
         n, so_far = prefix.shape
         codes = torch.cat([prefix, prefix.new_empty(n, uniforms.shape[1])], dim=1)
-        reading = _Reading(self, context, n)
-        for place in range(so_far, codes.shape[1]):
-            logits = choice(reading(codes[:, :place]))
-            codes[:, place] = self.kind.draw(logits.t(), uniforms[:, place - so_far])
+        # steps are small, and calls cost less so; what is written to is made outside, so that it
+        # is an ordinary tensor
+        with torch.inference_mode():
+            reading = _Reading(self, context, n)
+            for place in range(so_far, codes.shape[1]):
+                logits = choice(reading(codes[:, :place]))
+                codes[:, place] = self.kind.draw(logits.t(), uniforms[:, place - so_far])
         return codes.to(self.space.dtype)
 
     def _checked(self, prefix: Tensor, length: int) -> Tensor:
@@ -232,19 +235,19 @@ class _Reading:
     def __init__(self, model: SequenceModel, context: Tensor | None, n: int) -> None:
         self.model = model
         self.condition = model.condition_of(context, n)
-        self.reader = model.network.reader(n)
-        self.first, self.last = 0, -1  # -1: not even the start symbol was read
+        self.reader: Reader | None = None
+        self.first = self.last = 0
 
     def __call__(self, codes: Tensor) -> Tensor:
         """The logits, with shape (n, symbols), after all symbols so far, (n, any)."""
         n, count = codes.shape
         first = count - _kept(count, self.model.network.window)
-        afresh = first != self.first or self.last < 0
-        if afresh:
+        start = self.reader is None or first != self.first
+        new = codes[:, first if start else self.last :]
+        if self.reader is None or start:
             self.reader = self.model.network.reader(n)
-        new = codes[:, first if afresh else self.last :]
         self.first, self.last = first, count
-        outputs = self.reader(self.model.inputs(new, self.condition, start=afresh))
+        outputs = self.reader(self.model.inputs(new, self.condition, start=start))
         return self.model.logits(outputs[:, -1])
 
 
