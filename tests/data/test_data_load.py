@@ -319,7 +319,7 @@ def test_the_window_of_a_text_can_be_chosen(tmp_path):
     assert load_rows(tmp_path / "a.txt", data.space).x.shape == (6, 150)
     with pytest.raises(PthetaError, match="windows of 400 need at least 1200 characters"):
         load_data(tmp_path / "a.txt", window=400)
-    with pytest.raises(PthetaError, match="at least 1 character, got 0"):
+    with pytest.raises(PthetaError, match="window cannot be 0"):
         load_data(tmp_path / "a.txt", window=0)
 
 

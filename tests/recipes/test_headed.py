@@ -15,7 +15,7 @@ GAPS = Table((Column("size", Real(), missing=True), Column("b", Real())))
 
 
 def test_made_names_the_columns_with_gaps_and_who_serves_them():
-    with pytest.raises(PthetaError, match="'size'.*independent, vae"):
+    with pytest.raises(PthetaError, match="'size'.*independent, eonade, vae"):
         build("made", GAPS)
 
 

@@ -239,11 +239,22 @@ def test_a_last_line_of_the_history_that_was_cut_off_is_left_out(saved):
     assert load(saved).history == ({"step": 1},)
 
 
-def test_a_run_without_history_or_state_goes_on_from_its_start(saved, blobs):
+def test_a_run_cut_off_in_its_first_checkpoint_goes_on_from_its_start(saved, blobs):
+    record = json.loads((saved / "run.json").read_text())
+    (saved / "run.json").write_text(json.dumps(record | {"steps": 0, "finished": False}))
     (saved / "state.json").unlink()
+    (saved / "model.safetensors").unlink()
     (saved / "metrics.jsonl").write_bytes(b'{"step": 1}\n{"st')
     run = fit(blobs, "realnvp", steps=3, out=saved, resume=True)
     assert load(saved).history == run.history
+
+
+def test_a_whole_run_without_its_state_is_not_begun_again(saved, blobs):
+    (saved / "state.json").unlink()
+    before = (saved / "model.safetensors").read_bytes()
+    with pytest.raises(PthetaError, match="holds a model of 3 steps, but no state to go on from"):
+        fit(blobs, "realnvp", steps=9, out=saved, resume=True)
+    assert (saved / "model.safetensors").read_bytes() == before
 
 
 def test_a_run_that_has_no_model_yet_can_go_on(saved, blobs):

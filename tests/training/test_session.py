@@ -114,15 +114,6 @@ def test_a_budget_that_is_no_number_is_refused(budget):
         fit("moons", "gmm", **budget)
 
 
-def test_a_run_without_its_state_is_not_begun_again(blobs, tmp_path):
-    fit(blobs, "realnvp", steps=5, out=tmp_path / "run")
-    (tmp_path / "run" / "state.json").unlink()
-    before = (tmp_path / "run" / "model.safetensors").read_bytes()
-    with pytest.raises(PthetaError, match="holds a model of 5 steps, but no state to go on from"):
-        fit(blobs, "realnvp", steps=9, out=tmp_path / "run", resume=True)
-    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
-
-
 def test_more_processes_than_processors_are_refused(blobs):
     with pytest.raises(PthetaError, match="5000 processes are more than this machine has room for"):
         fit(blobs, "realnvp", processes=5000, device="cpu")
