@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from ptheta.cli.able import refuse_unable
 from ptheta.cli.context import beside_context
 from ptheta.cli.options import common, print_json
-from ptheta.errors import PthetaError
 
 
 @click.command()
@@ -41,7 +41,7 @@ def impute(
     from ptheta.tasks.impute import impute as impute_rows
 
     run = load(folder, device)
-    _need_complete(run.recipe, run.model)
+    refuse_unable(run, "complete", "fill in what is missing")
     name = context or run.origin.get("context")
     rows = load_rows(source, run.space, run.columns, run.context_space, name)
     filled = impute_rows(run.model, rows.x, rows.context, space=run.space, draws=draws, seed=seed)
@@ -54,15 +54,3 @@ def impute(
     else:
         times = "" if draws == 1 else f", {draws} times"
         click.echo(f"{missing} values of {len(rows)} rows filled in{times}; {path}")
-
-
-def _need_complete(recipe: str, model: object) -> None:
-    from ptheta.protocols import SupportsComplete, capabilities
-    from ptheta.recipes.registry import describe, names
-
-    if not isinstance(model, SupportsComplete):
-        able = [name for name in names() if "complete" in describe(name).capabilities]
-        raise PthetaError(
-            f"{recipe} cannot fill in what is missing: it offers "
-            f"{', '.join(capabilities(model))}. Recipes that can: {', '.join(able)}."
-        )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ptheta.cli.able import refuse_unable
 from ptheta.errors import PthetaError
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def extended(
     from ptheta.spaces import Categorical, Discrete
     from ptheta.tasks.extend import extend
 
-    _need_extend(run, beginning)
+    doing = f"go on with a beginning ({', '.join(beginning.asked)})"
+    refuse_unable(run, "extend", doing)
     codes = prompt_codes(beginning.prompt or "", run.space)
     length = beginning.length or max(run.space.features, len(codes))
     if length < len(codes):
@@ -104,15 +106,3 @@ def extended(
     )
     assert isinstance(run.space, Categorical | Discrete)
     return drawn, replace(run, space=replace(run.space, shape=(length,)))
-
-
-def _need_extend(run: Run, beginning: Beginning) -> None:
-    from ptheta.protocols import SupportsExtend, capabilities
-    from ptheta.recipes.registry import describe, names
-
-    if not isinstance(run.model, SupportsExtend):
-        able = [name for name in names() if "extend" in describe(name).capabilities]
-        raise PthetaError(
-            f"{run.recipe} cannot go on with a beginning ({', '.join(beginning.asked)}): it offers "
-            f"{', '.join(capabilities(run.model))}. Recipes that can: {', '.join(able)}."
-        )

@@ -5,24 +5,26 @@ __all__ = ["extend"]
 import torch
 from torch import Tensor, nn
 
+from ptheta.border import Count, Seed, checked
 from ptheta.density import device_of, evaluating
 from ptheta.errors import PthetaError
 from ptheta.protocols import SupportsExtend, capabilities
 from ptheta.random import seeded
 
 
+@checked
 @torch.no_grad()
 def extend(
     model: nn.Module,
     prefix: Tensor,
     context: Tensor | None = None,
     *,
-    length: int | None = None,
+    length: Count | None = None,
     temperature: float = 1.0,
-    top_k: int | None = None,
+    top_k: Count | None = None,
     top_p: float = 1.0,
-    batch_size: int = 1000,
-    seed: int | None = 0,
+    batch_size: Count = 1000,
+    seed: Seed | None = 0,
 ) -> Tensor:
     """Sequences that begin with a prefix, in batches.
 
