@@ -18,6 +18,7 @@ __all__ = [
     "Space",
     "Table",
     "groups",
+    "missing_values",
 ]
 
 import math
@@ -346,3 +347,13 @@ def groups(space: Space) -> tuple[Group, ...]:
             return tuple(Group(scalar, tuple(index)) for scalar, index in found.items())
         case _:
             raise TypeError(f"expected a space, got {type(space).__name__}")
+
+
+def missing_values(x: Tensor) -> Tensor:
+    """Which values are missing (NaN), boolean, shaped as x; codes that are integers never are.
+
+    Example:
+        >>> missing_values(torch.tensor([0.5, float("nan")])), missing_values(torch.tensor([1]))
+        (tensor([False,  True]), tensor([False]))
+    """
+    return x.isnan() if x.is_floating_point() else torch.zeros_like(x, dtype=torch.bool)

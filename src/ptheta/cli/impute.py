@@ -38,6 +38,7 @@ def impute(
     from ptheta.data.export import save_samples
     from ptheta.data.load import load_rows
     from ptheta.fitting import load
+    from ptheta.spaces import missing_values
     from ptheta.tasks.impute import impute as impute_rows
 
     run = load(folder, device)
@@ -45,7 +46,7 @@ def impute(
     name = context or run.origin.get("context")
     rows = load_rows(source, run.space, run.columns, run.context_space, name)
     filled = impute_rows(run.model, rows.x, rows.context, space=run.space, draws=draws, seed=seed)
-    missing = int(rows.x[:].isnan().sum()) if rows.x[:].is_floating_point() else 0
+    missing = int(missing_values(rows.x[:]).sum())
     given = None if rows.context is None else rows.context.repeat(draws)
     table, space = beside_context(run, filled.flatten(0, 1), given)
     path = save_samples(table, space, out, columns=run.columns)

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ptheta.data.contents import Arrays, Frame, Parts, few, quoted
+from ptheta.data.contents import PART_NAMES, Arrays, Frame, Parts, few, quoted
 from ptheta.data.dataset import MappedRows, Rows
 from ptheta.data.splits import Examples
 from ptheta.data.streaming import file_key, mapped_array
@@ -34,13 +34,6 @@ ARRAY_ENDINGS = (".npy", ".npz")
 
 _EXAMPLES = ("x", "data", "samples", "images", "arr_0")
 _LABELS = ("y", "label", "labels", "context", "target", "class")
-_PARTS = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
 _BLOCK = 2**24  # values looked at together
 
 
@@ -157,8 +150,8 @@ def _base_and_part(name: str) -> tuple[str, str | None]:
     """What an array holds and of which split: ``x_train`` is x of train, as is ``train``."""
     before, _, after = name.partition("_")
     for part, base in ((before, after), (after, before)):
-        if part in _PARTS and (not base or base in (*_EXAMPLES, *_LABELS)):
-            return base or "x", _PARTS[part]
+        if part in PART_NAMES and (not base or base in (*_EXAMPLES, *_LABELS)):
+            return base or "x", PART_NAMES[part]
     return name, None
 
 

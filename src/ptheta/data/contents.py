@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "DEFAULT_SPLITS",
+    "PART_NAMES",
     "Arrays",
     "Contents",
     "Fractions",
@@ -31,6 +32,14 @@ Fractions = tuple[float, float, float]
 Parts = Mapping[str, NDArray[np.int64]]  # rows of train, validation, test, where they are given
 
 DEFAULT_SPLITS: Fractions = (0.7, 0.1, 0.2)
+# what splits are called in files and folders
+PART_NAMES = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,21 +14,13 @@ from urllib.request import urlopen
 import numpy as np
 from numpy.typing import NDArray
 
-from ptheta.data.contents import Arrays, Contents, Frame, Text, quoted
+from ptheta.data.contents import PART_NAMES, Arrays, Contents, Frame, Text, quoted
 from ptheta.data.streaming import cache_folder
 from ptheta.data.tables import tidy
 from ptheta.errors import PthetaError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_PARTS = {
-    "train": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
 
 
 def fetch_files(base: str, files: Mapping[str, str | None]) -> dict[str, Path]:
@@ -175,7 +167,7 @@ def _refuse_unreachable_hub(name: str) -> None:
 def _from_dataset(found: Any, where: str) -> Contents:
     import pandas as pd
 
-    splits = {_PARTS[split]: rows for split, rows in found.items() if split in _PARTS}
+    splits = {PART_NAMES[split]: rows for split, rows in found.items() if split in PART_NAMES}
     splits = splits if "train" in splits else {"all": next(iter(found.values()))}
     starts = np.cumsum([0, *(len(rows) for rows in splits.values())])
     parts: dict[str, NDArray[np.int64]] = {

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ptheta.data.contents import Arrays, quoted
+from ptheta.data.contents import PART_NAMES, Arrays, quoted
 from ptheta.data.streaming import file_key, fits_in_memory, mapped_array
 from ptheta.errors import PthetaError
 from ptheta.spaces import Categorical, Discrete, Space
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 _ORIENTATION = 0x0112  # the EXIF tag; from 5 on, the image lies on its side
-_PARTS = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
 
 
 def read_images(
@@ -208,7 +201,7 @@ def _labels_and_parts(
     folder: Path, paths: Sequence[Path]
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.int64]]]:
     relative = [path.relative_to(folder).parts for path in paths]
-    split = all(len(parts) > 1 and parts[0] in _PARTS for parts in relative)
+    split = all(len(parts) > 1 and parts[0] in PART_NAMES for parts in relative)
     split = split and any(parts[0] == "train" for parts in relative)
     level = 1 if split else 0
     labels: dict[str, NDArray[Any]] = {}
@@ -217,7 +210,7 @@ def _labels_and_parts(
         labels = {"label": names} if len(set(names.tolist())) > 1 else {}
     if not split:
         return labels, {}
-    names = np.array([_PARTS[parts[0]] for parts in relative])
+    names = np.array([PART_NAMES[parts[0]] for parts in relative])
     return labels, {name: np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
 
 

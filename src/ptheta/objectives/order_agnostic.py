@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ptheta.objectives.types import Batch, Loss
+from ptheta.spaces import missing_values
 
 
 class SupportsLogProbGiven(Protocol):
@@ -35,7 +36,7 @@ class OrderAgnosticLikelihood:
     def loss(self, model: SupportsLogProbGiven, batch: Batch) -> Loss:
         """The loss in nats per example."""
         x = batch.x.flatten(1)
-        there = ~x.isnan() if x.is_floating_point() else torch.ones_like(x, dtype=torch.bool)
+        there = ~missing_values(x)
         known, weight = known_at_random(there)
         each = model.log_prob_given(batch.x, known, batch.context)
         wanted = there & ~known

@@ -11,7 +11,7 @@ from ptheta.density import device_of, evaluating
 from ptheta.errors import PthetaError
 from ptheta.protocols import SupportsComplete, capabilities
 from ptheta.random import seeded
-from ptheta.spaces import Positive, Space, groups
+from ptheta.spaces import Positive, Space, groups, missing_values
 
 
 @checked
@@ -68,7 +68,7 @@ def impute(
 
 
 def _filled(model: SupportsComplete, x: Tensor, context: Tensor | None) -> Tensor:
-    missing = _missing(x).flatten(1)
+    missing = missing_values(x).flatten(1)
     whole = x.clone()
     # rows with the same gaps are filled in together
     patterns, which = missing.unique(dim=0, return_inverse=True)
@@ -81,16 +81,12 @@ def _filled(model: SupportsComplete, x: Tensor, context: Tensor | None) -> Tenso
     return whole
 
 
-def _missing(x: Tensor) -> Tensor:
-    return x.isnan() if x.is_floating_point() else torch.zeros_like(x, dtype=torch.bool)
-
-
 def _refuse_outside(x: Tensor, space: Space, start: int) -> None:
     harmless = torch.zeros(space.features, dtype=x.dtype, device=x.device)
     for group in groups(space):
         if isinstance(group.space, Positive):
             harmless[list(group.positions)] = 1
-    inside = space.contains(torch.where(_missing(x), harmless.reshape(space.shape), x))
+    inside = space.contains(torch.where(missing_values(x), harmless.reshape(space.shape), x))
     if not inside.all():
         row = start + int((~inside).nonzero()[0]) + 1
         raise PthetaError(

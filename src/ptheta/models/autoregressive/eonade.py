@@ -22,7 +22,7 @@ from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import FromFunctions, Normalised
 from ptheta.networks.context import ContextFeatures
 from ptheta.networks.features import Features
-from ptheta.spaces import Categorical, Real, Space
+from ptheta.spaces import Categorical, Real, Space, missing_values
 
 
 class EoNADE(Normalised):
@@ -202,7 +202,7 @@ class EoNADE(Normalised):
     def _along(self, order: Sequence[int], x: Tensor, context: Tensor | None) -> Tensor:
         """log p(x) by the conditionals of one order; missing values are left out of it."""
         x = x.flatten(1)
-        seen = ~x.isnan() if x.is_floating_point() else torch.ones_like(x, dtype=torch.bool)
+        seen = ~missing_values(x)
         x = x.nan_to_num(nan=0.0) if x.is_floating_point() else x
         steps = _Steps(self, x, torch.zeros_like(seen), context)
         found: list[Tensor] = []

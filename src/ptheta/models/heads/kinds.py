@@ -23,6 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ptheta.spaces import missing_values
+
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -98,7 +100,7 @@ class BernoulliKind(Kind):
 
     def fit(self, x: Tensor) -> Tensor:
         ones = x.double().nan_to_num(nan=0.0).sum(dim=0)
-        zeros = _seen(x).sum(dim=0) - ones
+        zeros = (~missing_values(x)).sum(dim=0) - ones
         return ((ones + 0.5) / (zeros + 0.5)).log().float().unsqueeze(0)
 
 
@@ -362,14 +364,10 @@ def count_codes(x: Tensor, categories: int) -> Tensor:
     Returns:
         The counts, with shape (categories, n), in float64.
     """
-    seen = _seen(x)
+    seen = ~missing_values(x)
     codes = x.nan_to_num(nan=0.0).long() if x.is_floating_point() else x.long()
     counts = torch.zeros(categories, x.shape[1], dtype=torch.float64, device=x.device)
     return counts.scatter_add_(0, codes, seen.double())
-
-
-def _seen(x: Tensor) -> Tensor:
-    return ~x.isnan() if x.is_floating_point() else torch.ones_like(x, dtype=torch.bool)
 
 
 def _pick(parameters: Tensor, index: Tensor) -> Tensor:
@@ -406,7 +404,7 @@ def _spread(x: Tensor, components: int) -> tuple[Tensor, Tensor]:
     rows = max(64, min(4096, 2**23 // max(1, x.shape[1])))  # torch's quantile takes 2**24 values
     if x.shape[0] > rows:
         x = x[torch.linspace(0, x.shape[0] - 1, rows, device=x.device).long()]
-    x = torch.where(_seen(x).any(dim=0), x, torch.zeros_like(x))
+    x = torch.where((~missing_values(x)).any(dim=0), x, torch.zeros_like(x))
     shares = (torch.arange(components, device=x.device) + 0.5) / components
     centres = x.nanquantile(shares, dim=0)
     if components == 1:
