@@ -43,16 +43,16 @@ RECIPES: dict[str, str] = {
     "hmm": "ptheta.recipes.tractable:hmm",
     "gmm": "ptheta.recipes.latent:gmm",
     "latent-class": "ptheta.recipes.latent:latent_class",
-    "fvsbn": "ptheta.recipes.autoregressive:fvsbn",
-    "nade": "ptheta.recipes.autoregressive:nade",
-    "eonade": "ptheta.recipes.autoregressive:eonade",
-    "made": "ptheta.recipes.autoregressive:made",
-    "pixelcnn": "ptheta.recipes.autoregressive:pixelcnn",
-    "gated-pixelcnn": "ptheta.recipes.autoregressive:gated_pixelcnn",
-    "char-rnn": "ptheta.recipes.sequences:char_rnn",
-    "char-lstm": "ptheta.recipes.sequences:char_lstm",
-    "char-gru": "ptheta.recipes.sequences:char_gru",
-    "transformer": "ptheta.recipes.sequences:transformer",
+    "fvsbn": "ptheta.recipes.autoregressive.vectors:fvsbn",
+    "nade": "ptheta.recipes.autoregressive.vectors:nade",
+    "eonade": "ptheta.recipes.autoregressive.vectors:eonade",
+    "made": "ptheta.recipes.autoregressive.vectors:made",
+    "pixelcnn": "ptheta.recipes.autoregressive.images:pixelcnn",
+    "gated-pixelcnn": "ptheta.recipes.autoregressive.images:gated_pixelcnn",
+    "char-rnn": "ptheta.recipes.autoregressive.sequences:char_rnn",
+    "char-lstm": "ptheta.recipes.autoregressive.sequences:char_lstm",
+    "char-gru": "ptheta.recipes.autoregressive.sequences:char_gru",
+    "transformer": "ptheta.recipes.autoregressive.sequences:transformer",
     "realnvp": "ptheta.recipes.flows:realnvp",
     "vae": "ptheta.recipes.latent:vae",
     "gan": "ptheta.recipes.implicit:gan",
@@ -214,7 +214,7 @@ def describe(name: str) -> Description:
     first = next(iter(served.values()))
     return Description(
         name=name,
-        family=recipe.__module__.rsplit(".", 1)[-1],
+        family=_family(recipe),
         title=doc.split("\n", 1)[0],
         source=_section(doc, "References:"),
         settings=settings_of(recipe),
@@ -223,6 +223,12 @@ def describe(name: str) -> Description:
         capabilities=capabilities(first.model),
         constraints=first.constraints,
     )
+
+
+def _family(recipe: Callable[..., Algorithm]) -> str:
+    parts = recipe.__module__.split(".")
+    # ptheta.recipes.<family>, or a module of one's own
+    return parts[2] if parts[:2] == ["ptheta", "recipes"] else parts[-1]
 
 
 def _served(

@@ -11,7 +11,7 @@ from ptheta.models.autoregressive.sequence import SequenceModel
 from ptheta.networks.recurrent import Cell, Recurrent
 from ptheta.networks.transformer import Transformer
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.likelihood import likelihood_learner
+from ptheta.recipes.autoregressive.ordered import by_likelihood
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
@@ -185,7 +185,7 @@ def transformer(
     layers = layers or (4 if _is_long(space) else 2)
     network = Transformer(features, heads, layers, space.features, dropout)
     model = SequenceModel(space, network, context_space, tied=tied)
-    return _by_likelihood(model, learning_rate, weight_decay, batch_size, steps)
+    return by_likelihood(model, learning_rate, weight_decay, batch_size, steps, clip=1.0)
 
 
 def _recurrent(
@@ -207,7 +207,7 @@ def _recurrent(
     layers = layers or (long_layers if _is_long(space) else 1)
     network = Recurrent(embedding_features, features, layers, cell, dropout)
     model = SequenceModel(space, network, context_space, embedding_scale=1.0)
-    return _by_likelihood(model, learning_rate, weight_decay, batch_size, steps)
+    return by_likelihood(model, learning_rate, weight_decay, batch_size, steps, clip=1.0)
 
 
 def _is_long(space: Space) -> bool:
@@ -224,16 +224,3 @@ def _refuse_others(space: Space) -> None:
             f"it has a logit for each level, for up to {_MOST_LEVELS} levels; there are "
             f"{space.levels}."
         )
-
-
-def _by_likelihood(
-    model: SequenceModel, learning_rate: float, weight_decay: float, batch_size: int, steps: int
-) -> Algorithm:
-    return Algorithm(
-        model,
-        likelihood_learner(model, learning_rate=learning_rate, clip=1.0, weight_decay=weight_decay),
-        batch_size=batch_size,
-        steps=steps,
-        constraints=("ordered",),
-        ema=0.99,
-    )

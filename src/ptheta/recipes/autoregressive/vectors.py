@@ -1,6 +1,6 @@
-"""Autoregressive models: one value after the other."""
+"""Autoregressive models of vectors and tables: a head for each value."""
 
-__all__ = ["eonade", "fvsbn", "gated_pixelcnn", "made", "nade", "pixelcnn"]
+__all__ = ["eonade", "fvsbn", "made", "nade"]
 
 from functools import partial
 from typing import Annotated, Literal
@@ -8,22 +8,19 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import Bridge, scaling, standardising
+from ptheta.data.bridges import scaling, standardising
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.eonade import EoNADE
-from ptheta.models.autoregressive.gated_pixelcnn import GatedPixelCNN
 from ptheta.models.autoregressive.made import MADE
 from ptheta.models.autoregressive.nade import NADE
 from ptheta.models.autoregressive.order_agnostic_made import OrderAgnosticMADE
-from ptheta.models.autoregressive.pixelcnn import PixelCNN
 from ptheta.models.heads import on_reals
-from ptheta.models.normalised import Normalised
 from ptheta.networks.sizes import default_dropout, default_width
 from ptheta.objectives.order_agnostic import OrderAgnosticLikelihood
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.likelihood import likelihood_learner
+from ptheta.recipes.autoregressive.ordered import by_likelihood
 from ptheta.recipes.settings import Count, Fraction, Rate
-from ptheta.spaces import Categorical, Discrete, Positive, Real, Space, Table, groups
+from ptheta.spaces import Categorical, Positive, Real, Space, Table, groups
 from ptheta.training.gradient import GradientLearner
 
 
@@ -60,7 +57,8 @@ def fvsbn(
     model = MADE(
         on_reals(space), context_space, hidden_features=(), components=components, direct=False
     )
-    return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps)
+    joined = bridged(model, standardising(space), space)
+    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
 def made(
@@ -118,7 +116,8 @@ def made(
         direct=space.features <= 1000 if direct is None else direct,
         dropout=default_dropout(space.features) if dropout is None else dropout,
     )
-    return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps)
+    joined = bridged(model, standardising(space), space)
+    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
 def nade(
@@ -166,7 +165,8 @@ def nade(
         components=components,
     )
     bridge = scaling(space) if exponential else standardising(space)
-    return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps, bridge)
+    joined = bridged(model, bridge, space)
+    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
 def eonade(
@@ -233,124 +233,6 @@ def eonade(
     )
 
 
-def pixelcnn(
-    space: Space,
-    context_space: Categorical | Real | None = None,
-    *,
-    channels: Count | None = None,
-    blocks: Count | None = None,
-    components: Count = 5,
-    softmax_levels: Count = 32,
-    dropout: Fraction | None = None,
-    learning_rate: Rate = 5e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
-    batch_size: Count = 32,
-    steps: Count = 10_000,
-) -> Algorithm:
-    """PixelCNN: every value of an image given those before it, by masked convolutions.
-
-    Colours come in turn within a pixel. The paper's network for MNIST has 15 blocks of 256
-    channels.
-
-    References:
-        Pixel Recurrent Neural Networks (van den Oord, Kalchbrenner & Kavukcuoglu, 2016),
-        https://arxiv.org/abs/1601.06759
-
-    Arguments:
-        space: What one example is: an image of levels.
-        context_space: What the model is conditioned on, if anything.
-        channels: The number of channels between blocks, and half of it within; none means 64
-            for images of up to 16 pixels a side, and 32 for larger ones.
-        blocks: The number of residual blocks; none means half the longer side of the image, at
-            least 5 and at most 15.
-        components: The number of logistics of a mixture, for more levels than `softmax_levels`.
-        softmax_levels: The number of levels up to which each has a logit of its own; 256 gives
-            the paper's softmax.
-        dropout: The share of units within blocks dropped in training; none means 0.2 for images
-            of up to 16 pixels a side, and 0 for larger ones.
-        learning_rate: The step size of Adam.
-        weight_decay: The decay of the weights per unit of learning rate.
-        batch_size: The number of examples in a batch.
-        steps: The number of steps where no budget is given.
-    """
-    images = _images(space)
-    model = PixelCNN(
-        images,
-        context_space,
-        channels=channels or (64 if _small(images) else 32),
-        blocks=blocks or _default_layers(images),
-        components=components,
-        softmax_levels=softmax_levels,
-        dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
-    )
-    return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps)
-
-
-def gated_pixelcnn(
-    space: Space,
-    context_space: Categorical | Real | None = None,
-    *,
-    channels: Count = 32,
-    layers: Count | None = None,
-    components: Count = 5,
-    softmax_levels: Count = 32,
-    dropout: Fraction | None = None,
-    learning_rate: Rate = 5e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
-    batch_size: Count = 32,
-    steps: Count = 10_000,
-) -> Algorithm:
-    """Gated PixelCNN: images by two stacks of gated convolutions that miss no pixel before.
-
-    Colours come in turn within a pixel. A context shifts the units of every layer.
-
-    References:
-        Conditional Image Generation with PixelCNN Decoders (van den Oord et al., 2016),
-        https://arxiv.org/abs/1606.05328
-
-    Arguments:
-        space: What one example is: an image of levels.
-        context_space: What the model is conditioned on, if anything.
-        channels: The number of channels of each stack.
-        layers: The number of layers; none means half the longer side of the image, at least 5
-            and at most 15.
-        components: The number of logistics of a mixture, for more levels than `softmax_levels`.
-        softmax_levels: The number of levels up to which each has a logit of its own; 256 gives
-            the paper's softmax.
-        dropout: The share of gated units dropped in training; none means 0.2 for images of up to
-            16 pixels a side, and 0 for larger ones.
-        learning_rate: The step size of Adam.
-        weight_decay: The decay of the weights per unit of learning rate.
-        batch_size: The number of examples in a batch.
-        steps: The number of steps where no budget is given.
-    """
-    images = _images(space)
-    model = GatedPixelCNN(
-        images,
-        context_space,
-        channels=channels,
-        layers=layers or _default_layers(images),
-        components=components,
-        softmax_levels=softmax_levels,
-        dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
-    )
-    return _by_likelihood(model, space, learning_rate, weight_decay, batch_size, steps)
-
-
-def _images(space: Space) -> Discrete:
-    if isinstance(space, Discrete) and space.layout == "image":
-        return space
-    raise PthetaError(f"it models images of levels, and this is: {space.describe()}.")
-
-
-def _default_layers(images: Discrete) -> int:
-    return min(15, max(5, max(images.shape[1:]) // 2))
-
-
-def _small(images: Discrete) -> bool:
-    return max(images.shape[1:]) <= 16
-
-
 def _refuse_gaps(space: Space) -> None:
     if not (isinstance(space, Table) and space.missing):
         return
@@ -358,26 +240,4 @@ def _refuse_gaps(space: Space) -> None:
     raise PthetaError(
         f"an order of values has no place for missing ones (columns {', '.join(names[:4])}"
         f"{', ...' if len(names) > 4 else ''}); drop those rows or columns, or take another recipe."
-    )
-
-
-def _by_likelihood(
-    model: Normalised,
-    space: Space,
-    learning_rate: float,
-    weight_decay: float,
-    batch_size: int,
-    steps: int,
-    bridge: Bridge | None = None,
-) -> Algorithm:
-    joined = bridged(model, bridge or standardising(space), space)
-    return Algorithm(
-        joined,
-        likelihood_learner(
-            joined, learning_rate=learning_rate, clip=10.0, weight_decay=weight_decay
-        ),
-        batch_size=batch_size,
-        steps=steps,
-        constraints=("ordered",),
-        ema=0.99,
     )

@@ -1,0 +1,39 @@
+"""What the recipes of ordered values share."""
+
+__all__ = ["by_likelihood"]
+
+from torch import nn
+
+from ptheta.recipes.algorithm import Algorithm
+from ptheta.recipes.likelihood import likelihood_learner
+
+
+def by_likelihood(
+    model: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    batch_size: int,
+    steps: int,
+    *,
+    clip: float = 10.0,
+) -> Algorithm:
+    """A model with an order of its values, trained by its likelihood.
+
+    Arguments:
+        model: The model of the data, with its bridge.
+        learning_rate: The step size of Adam.
+        weight_decay: The decay of the weights per unit of learning rate.
+        batch_size: The number of examples in a batch.
+        steps: The number of steps where no budget is given.
+        clip: The largest norm of the gradient.
+    """
+    return Algorithm(
+        model,
+        likelihood_learner(
+            model, learning_rate=learning_rate, clip=clip, weight_decay=weight_decay
+        ),
+        batch_size=batch_size,
+        steps=steps,
+        constraints=("ordered",),
+        ema=0.99,
+    )
