@@ -4,10 +4,9 @@ r"""NADE: the hidden units of each conditional from those of the one before.
     a_1 = c, \quad h_d = \sigma(a_d), \quad
     p(x_d \mid x_{<d}) = \mathrm{head}(b_d + V_d h_d), \quad a_{d+1} = a_d + W_d \phi(x_d)
 
-An evaluation costs O(DH). What it is bound by is the sigmoids, one for each value and unit, so
-values are taken in blocks that stay in the processor's cache: within a block all :math:`a_d` are
-one matrix product of the values so far. The backward pass goes through the blocks from the last
-to the first and computes the units again rather than keep them.
+An evaluation costs O(DH), and as many sigmoids. It is bound by what moves between memory and the
+processor, so values are taken in blocks that stay in its cache. The backward pass goes through the
+blocks from the last to the first and computes the units again rather than keep them.
 """
 
 __all__ = ["NADE"]
@@ -106,14 +105,14 @@ class NADE(Normalised):
             x: The examples, with shape (batch, *space.shape).
             context: What they are conditioned on.
         """
-        seen = self._inputs(self.features(x))[:, self.order].to(self.bias.dtype)
+        seen = self._inputs(self.features(x))[self.order].to(self.bias.dtype)
         found: tuple[Tensor, Tensor] = _Conditionals.apply(  # pyright: ignore[reportAssignmentType]
             seen, self._first(context, len(x)), self.inward, self.outward, self.bias
         )
         places = torch.empty_like(self.order)
         places[self.order] = torch.arange(len(places), device=places.device)
         # the head wants the parameters of a kind before the values: (batch, size, values)
-        return self.head(found[0][:, places].transpose(1, 2).flatten(1))
+        return self.head(found[0][places].permute(1, 2, 0).flatten(1))
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
@@ -154,8 +153,8 @@ class NADE(Normalised):
         return first if self.shift is None else first + self.shift(seen)
 
     def _inputs(self, features: Tensor) -> Tensor:
-        # features of one kind stand as (size, values)
-        return features.unflatten(1, (-1, self.space.features)).transpose(1, 2)
+        # features of one kind stand as (size, values), and are taken value by value
+        return features.unflatten(1, (-1, self.space.features)).permute(2, 0, 1)
 
 
 class _Conditionals(torch.autograd.Function):
@@ -165,75 +164,106 @@ class _Conditionals(torch.autograd.Function):
     def forward(
         seen: Tensor, first: Tensor, inward: Tensor, outward: Tensor, bias: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Gives the parameters, (n, values, size), and the units that each block starts from."""
-        size = _block_size(first)
+        """Gives the parameters, (values, n, size), and the sums that each block starts from."""
+        block = _Block(first)
+        parameters = bias.new_empty(len(bias), len(first), bias.shape[1])
+        blocks = block.split(seen, inward, outward, bias, parameters)
+        starts = first.new_empty(len(blocks), *first.shape)
         before = first
-        starts: list[Tensor] = []
-        parts: list[Tensor] = []
-        for x, w, v, b in zip(*_blocks(size, seen, inward, outward, bias), strict=True):
-            starts.append(before)
-            units = _units(x, before, w)
-            parts.append(torch.baddbmm(b.unsqueeze(1), units, v))
-            before = torch.addmm(before, x.flatten(1), w.flatten(0, 1))
-        return torch.cat(parts).transpose(0, 1), torch.stack(starts)
+        for start, (x, w, v, b, found) in zip(starts, blocks, strict=True):
+            start.copy_(before)
+            torch.baddbmm(b.unsqueeze(1), block.units(x, start, w), v, out=found)
+            before = block.rows[len(w)]
+        return parameters, starts
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
-        seen, _, inward, outward, bias = inputs
+        seen, _, inward, outward, _ = inputs
         ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(seen, output[1], inward, outward, bias)
+        ctx.save_for_backward(seen, output[1], inward, outward)
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *gradients: Tensor
     ) -> tuple[Tensor | None, ...]:
-        seen, starts, inward, outward, bias = ctx.saved_tensors
-        size = _block_size(starts[0])
-        slopes = gradients[0].transpose(0, 1)
-        after = torch.zeros_like(starts[0])  # the gradient of the units that follow a block
+        seen, starts, inward, outward = ctx.saved_tensors
+        slopes = gradients[0].contiguous()
+        block = _Block(starts[0])
+        blocks = block.split(seen, inward, outward, slopes)
+        after = torch.zeros_like(starts[0])  # the gradient of the sums that follow a block
         inwards: list[Tensor] = []
         outwards: list[Tensor] = []
-        blocks = list(zip(*_blocks(size, seen, inward, outward, bias), strict=True))
-        for i in range(len(blocks) - 1, -1, -1):
-            x, w, v, _ = blocks[i]
-            units = _units(x, starts[i], w)
-            slope = slopes[i * size : i * size + len(w)]
+        for start, (x, w, v, slope) in zip(starts.flip(0), reversed(blocks), strict=True):
+            units = block.units(x, start, w)
             # twice as fast as the product of the transposes, whose result this is
             outwards.append((slope.transpose(1, 2) @ units).transpose(1, 2))
-            back = torch.ops.aten.sigmoid_backward(slope @ v.transpose(1, 2), units)
-            past = _past(x).flatten(0, 1)
-            gathered = torch.addmm(x.flatten(1).T @ after, past.T, back.flatten(0, 1))
-            inwards.append(gathered.reshape(w.shape))
-            after = after + back.sum(dim=0)
+            sums = block.gradients_of_sums(slope, v, units, after)
+            inwards.append(x.transpose(1, 2) @ sums[1:])
+            after.copy_(sums[0])
         return (
             None,
             after,
             torch.cat(inwards[::-1]),
             torch.cat(outwards[::-1]),
-            gradients[0].sum(dim=0),
+            slopes.sum(dim=1),
         )
 
 
-def _block_size(units: Tensor) -> int:
-    return max(1, min(32, _BLOCK_VALUES // units.numel()))
+class _Block:
+    """What a block of values needs, in memory that the next block takes over.
 
+    Memory that is asked for anew at each block has to be cleared by the system first, which
+    takes longer than what is computed in it.
 
-def _blocks(
-    size: int, seen: Tensor, inward: Tensor, outward: Tensor, bias: Tensor
-) -> tuple[Sequence[Tensor], ...]:
-    return seen.split(size, dim=1), inward.split(size), outward.split(size), bias.split(size)
+    Arguments:
+        first: The sums of the first value, for their shape, (n, hidden).
+    """
 
+    def __init__(self, first: Tensor) -> None:
+        self.size = max(1, min(32, _BLOCK_VALUES // first.numel()))
+        self.sums = first.new_empty(self.size + 1, *first.shape)
+        self.rows = self.sums.unbind()
+        self.squashed = first.new_empty(self.size, *first.shape)
 
-def _units(x: Tensor, before: Tensor, inward: Tensor) -> Tensor:
-    """The hidden units of each value of a block, with shape (block, n, hidden)."""
-    count = len(inward)
-    inputs = inward.flatten(0, 1).expand(count, -1, -1)
-    return torch.baddbmm(before.expand(count, -1, -1), _past(x), inputs).sigmoid_()
+    def split(self, *of_values: Tensor) -> list[tuple[Tensor, ...]]:
+        """Tensors with the values first, by blocks."""
+        return list(zip(*(part.split(self.size) for part in of_values), strict=True))
 
+    def units(self, x: Tensor, start: Tensor, inward: Tensor) -> Tensor:
+        """The hidden units of each value of a block.
 
-def _past(x: Tensor) -> Tensor:
-    """For each value of a block, the inputs of those before it: (block, n, block * inputs)."""
-    count = x.shape[1]
-    mask = torch.ones(count, count, dtype=x.dtype, device=x.device).tril(-1)
-    return (x.unsqueeze(0) * mask[:, None, :, None]).flatten(2)
+        Arguments:
+            x: The inputs of the block, with shape (block, n, inputs).
+            start: The sums of its first value, with shape (n, hidden).
+            inward: The weights of the block, with shape (block, inputs, hidden).
+
+        Returns:
+            The units, with shape (block, n, hidden). The sums of the value that follows the block
+            stand in ``rows[block]``.
+        """
+        rows, count = self.rows, len(x)
+        rows[0].copy_(start)
+        for d, (value, weight) in enumerate(zip(x.unbind(), inward.unbind(), strict=True)):
+            torch.addmm(rows[d], value, weight, out=rows[d + 1])
+        return torch.sigmoid(self.sums[:count], out=self.squashed[:count])
+
+    def gradients_of_sums(
+        self, slope: Tensor, outward: Tensor, units: Tensor, after: Tensor
+    ) -> Tensor:
+        """The gradient of the sums of a block and of what follows it: (block + 1, n, hidden).
+
+        Arguments:
+            slope: The gradient of the parameters, with shape (block, n, size).
+            outward: The weights of the block, with shape (block, hidden, size).
+            units: The units of the block, with shape (block, n, hidden).
+            after: The gradient of the sums that follow it, with shape (n, hidden).
+        """
+        rows, count = self.rows, len(units)
+        own = self.sums[:count]
+        torch.bmm(slope, outward.transpose(1, 2), out=own)
+        torch.ops.aten.sigmoid_backward.grad_input(own, units, grad_input=own)
+        rows[count].copy_(after)
+        for d in reversed(range(count)):
+            rows[d].add_(rows[d + 1])
+        return self.sums[: count + 1]
