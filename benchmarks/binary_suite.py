@@ -21,7 +21,7 @@ SETS = (
 )
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "chow-liu": ("chow-liu", {}),
-    "latent-class": ("latent-class", {"classes": 20}),
+    "latent-class": ("latent-class", {"components": 20}),
     "fvsbn": ("fvsbn", {}),
     "nade": ("nade", {}),
     "made": ("made", {"hidden_features": 500, "layers": 1}),

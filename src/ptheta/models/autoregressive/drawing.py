@@ -38,36 +38,42 @@ class _Units:
     def __init__(self, degrees: Tensor, values: int, n: int) -> None:
         self.order = degrees.argsort(stable=True)
         counts = torch.bincount(degrees + 1, minlength=values + 1)
-        self.ends = [0, *counts.cumsum(0).tolist()]
+        self.counts: list[int] = counts.tolist()
+        self.ends: list[int] = counts.cumsum(0).tolist()
         # units lead, so that those known so far are one block of memory
         self.state = torch.empty(len(degrees), n, device=degrees.device)
+        self.parts = self.state.split(self.counts)
 
-    def of(self, degree: int) -> slice:
-        """The units of one degree."""
-        return slice(self.ends[degree + 1], self.ends[degree + 2])
+    def of(self, degree: int) -> Tensor:
+        """The states of the units of one degree."""
+        return self.parts[degree + 1]
 
     def known(self, degree: int) -> int:
         """The number of units of at most that degree."""
-        return self.ends[degree + 2]
+        return self.ends[degree + 1]
 
 
 class _Linear:
-    """A masked layer with its units in the order of their degrees."""
+    """A masked layer with its units in the order of their degrees.
+
+    Its rows are split once: views that are made anew for each value take longer than the sums.
+    """
 
     def __init__(
-        self, weight: Tensor, bias: Tensor | None, inputs: _Units, outputs: Tensor
+        self, weight: Tensor, bias: Tensor | None, inputs: _Units, outputs: _Units
     ) -> None:
         bias = torch.zeros_like(weight[:, 0]) if bias is None else bias
-        self.weight = weight[outputs][:, inputs.order]
-        self.bias = bias[outputs].unsqueeze(1)
+        self.weights = weight[outputs.order][:, inputs.order].split(outputs.counts)
+        self.biases = bias[outputs.order].unsqueeze(1).split(outputs.counts)
         self.inputs = inputs
 
-    def __call__(self, rows: slice, degree: int) -> Tensor:
-        """The outputs in `rows`, which see the inputs of at most that degree."""
-        known = self.inputs.known(degree)
+    def __call__(self, degree: int, last: int) -> Tensor:
+        """The outputs of one degree, which see the inputs of at most degree `last`."""
+        known = self.inputs.known(last)
+        weight, bias = self.weights[degree + 1], self.biases[degree + 1]
         if known == 0:
-            return self.bias[rows].expand(-1, self.inputs.state.shape[1])
-        return torch.addmm(self.bias[rows], self.weight[rows, :known], self.inputs.state[:known])
+            return bias.expand(-1, self.inputs.state.shape[1])
+        return torch.addmm(bias, weight[:, :known], self.inputs.state[:known])
 
 
 class Drawing:
@@ -94,13 +100,11 @@ class Drawing:
         *degrees, outputs = stack.degrees
         self.units = [_Units(layer, values, n) for layer in degrees]
         layers = zip(stack.hidden, self.units, self.units[1:], strict=False)
-        self.hidden = [_Linear(*layer, before, after.order) for layer, before, after in layers]
-        self.parameters = _Units(outputs, values, 0)
-        self.output = _Linear(*stack.output, self.units[-1], self.parameters.order)
+        self.hidden = [_Linear(*layer, before, after) for layer, before, after in layers]
+        parameters = _Units(outputs, values, 0)
+        self.output = _Linear(*stack.output, self.units[-1], parameters)
         self.direct = (
-            None
-            if stack.direct is None
-            else _Linear(stack.direct, None, self.units[0], self.parameters.order)
+            None if stack.direct is None else _Linear(stack.direct, None, self.units[0], parameters)
         )
         seen = model.context(context, n)
         if seen is not None:
@@ -108,23 +112,23 @@ class Drawing:
 
     def run(self) -> Tensor:
         """The examples, with shape (n, *space.shape)."""
+        # made outside of inference mode, so that it is an ordinary tensor
         drawn = torch.empty(self.uniforms.shape[1:], device=self.uniforms.device)
-        for degree, position in enumerate(self.order):
-            x = self._next(degree, position)
-            drawn[position] = x
-            inputs = self.units[0]
-            inputs.state[inputs.of(degree)] = self.model.features.of_value(position, x)
+        with torch.inference_mode():
+            values, uniforms = drawn.unbind(), self.uniforms.unbind(1)
+            for degree, position in enumerate(self.order):
+                x = self._next(degree, position, uniforms[position])
+                values[position].copy_(x)
+                self.units[0].of(degree).copy_(self.model.features.of_value(position, x))
         space = self.model.space
         return drawn.t().reshape(-1, *space.shape).to(space.dtype)
 
-    def _next(self, degree: int, position: int) -> Tensor:
+    def _next(self, degree: int, position: int, uniforms: Tensor) -> Tensor:
+        last = degree - 1
         for layer, units in zip(self.hidden, self.units[1:], strict=True):
-            fresh = units.of(degree - 1)
-            if fresh.start < fresh.stop:
-                units.state[fresh] = self.model.activation(layer(fresh, degree - 1))
-        rows = self.parameters.of(degree)
-        parameters = self.output(rows, degree - 1)
+            if units.counts[degree]:
+                units.of(last).copy_(self.model.activation(layer(last, last)))
+        parameters = self.output(degree, last)
         if self.direct is not None:
-            parameters = parameters + self.direct(rows, degree - 1)
-        kind = self.model.head.kind(position)
-        return kind.draw(parameters, self.uniforms[:, position])
+            parameters = parameters + self.direct(degree, last)
+        return self.model.head.kind(position).draw(parameters, uniforms)
