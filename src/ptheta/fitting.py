@@ -366,7 +366,8 @@ def _plan(
 
 def _evaluate_every(algorithm: Algorithm, batches: Batches) -> int:
     if algorithm.batch_size is None:
-        return batches.steps_per_epoch
+        # looks that decide nothing are for the record
+        return batches.steps_per_epoch * (10 if algorithm.keep == "last" else 1)
     shortest = 100 if has_likelihood(algorithm.model) else 500
     return min(max(batches.steps_per_epoch, shortest), 1000)
 

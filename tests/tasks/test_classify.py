@@ -1,12 +1,17 @@
+import json
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
 import ptheta
+from ptheta.cli import main
 from ptheta.errors import PthetaError
+from ptheta.evaluation.classification import classification
 from ptheta.recipes.registry import build
 from ptheta.spaces import Binary, Categorical, Discrete, Real
 from ptheta.tasks.classify import classify
@@ -112,3 +117,129 @@ def test_the_twins_refuse_what_is_no_class(recipe):
             build(recipe, Real((2,)), context)
     with pytest.raises(PthetaError, match="one class"):
         build(recipe, Real((2,)), Categorical(categories=1))
+
+
+def people(rows):
+    g = np.random.default_rng(0)
+    ill = g.random(rows) < 0.3
+    return pd.DataFrame(
+        {
+            "heat": g.normal(np.where(ill, 39.0, 36.8), 0.5),
+            "cough": np.where(g.random(rows) < np.where(ill, 0.7, 0.2), "yes", "no"),
+            "state": np.where(ill, "ill", "well"),
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    people(300).to_csv("people.csv", index=False)
+    return tmp_path
+
+
+def run_command(*arguments):
+    try:
+        main([*arguments, "--quiet"])
+    except SystemExit as error:
+        return error.code
+    return 0
+
+
+def measured(capsys):
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "steps"), [("naive-bayes", "1"), ("logistic-regression", "500"), ("made", "50")]
+)
+def test_the_command_tells_held_out_rows_of_the_run(folder, capsys, recipe, steps):
+    fitted = ["fit", "people.csv", recipe, "--context", "state", "--out", "run", "--steps", steps]
+    assert run_command(*fitted, "--json") == 0
+    said = measured(capsys)
+    assert run_command("classify", "run", "--json") == 0
+    found = measured(capsys)
+    assert said["accuracy"] == found["accuracy"]["value"] > 0.9
+    assert said["log_loss"] == pytest.approx(found["log_loss"]["value"])
+    assert found["rows"] == len(found["classes"]) == 60
+    assert set(found["classes"]) == {"ill", "well"}
+
+
+def test_the_command_tells_the_rows_of_a_file(folder, capsys):
+    run_command("fit", "people.csv", "naive-bayes", "--context", "state", "--out", "run")
+    new = people(40).drop(columns="state")
+    new.loc[3, "cough"] = "a little"
+    new.to_csv("new.csv", index=False)
+    capsys.readouterr()
+    assert run_command("classify", "run", "new.csv", "-o", "told.csv") == 0
+    said = capsys.readouterr()
+    assert "40 rows in told.csv" in said.out
+    assert "nothing to compare with" in said.err
+    assert "1 of the rows lie outside" in said.err
+    told = pd.read_csv("told.csv")
+    assert list(told) == ["class", "p(ill)", "p(well)"]
+    assert told.isna().any(axis=1).tolist() == [row == 3 for row in range(40)]
+    rest = told.dropna()
+    assert np.allclose(rest["p(ill)"] + rest["p(well)"], 1)
+    assert ((rest["p(ill)"] > 0.5) == (rest["class"] == "ill")).all()
+    assert run_command("classify", "run", "people.csv") == 0
+    assert "naive-bayes on 300 rows: accuracy " in capsys.readouterr().out
+    people(20).rename(columns={"state": "truth"}).to_csv("named.csv", index=False)
+    assert run_command("classify", "run", "named.csv", "--context", "truth") == 0
+    assert "naive-bayes on 20 rows: accuracy" in capsys.readouterr().out
+
+
+def test_a_class_that_the_fit_never_saw_is_named(folder, capsys):
+    run_command("fit", "people.csv", "naive-bayes", "--context", "state", "--out", "run")
+    people(20).replace("ill", "dead").to_csv("new.csv", index=False)
+    capsys.readouterr()
+    assert run_command("classify", "run", "new.csv", "--context", "state") == 2
+    assert "'state' of new.csv is 'dead'" in capsys.readouterr().err
+
+
+def test_the_command_refuses_a_run_that_cannot(folder, capsys):
+    run_command("fit", "people.csv", "made", "--steps", "1", "--out", "a")
+    run_command("fit", "people.csv", "vae", "--steps", "1", "--context", "state", "--out", "b")
+    capsys.readouterr()
+    assert run_command("classify", "a") == 2
+    assert "fitted without a class" in capsys.readouterr().err
+    assert run_command("classify", "b") == 2
+    said = capsys.readouterr().err
+    assert "vae cannot tell classes: it offers sample" in said
+    assert "naive-bayes, logistic-regression" in said
+
+
+def test_gaps_are_refused_by_name_where_they_have_no_place(folder, capsys):
+    table = people(100)
+    table.loc[5, "heat"] = None
+    table.to_csv("gaps.csv", index=False)
+    fitted = "fit", "gaps.csv", "--context", "state", "--out"
+    assert run_command(*fitted[:2], "logistic-regression", *fitted[2:], "a") == 2
+    said = capsys.readouterr().err
+    assert "no place for missing values (columns 'heat')" in said
+    assert "Recipes that can: independent, naive-bayes" in said
+    assert run_command(*fitted[:2], "naive-bayes", *fitted[2:], "b") == 0
+
+
+def test_what_draws_nothing_is_not_asked_for_draws(folder, capsys):
+    fitted = "fit", "people.csv", "logistic-regression", "--context", "state", "--out", "run"
+    assert run_command(*fitted, "--steps", "3") == 0
+    assert not (folder / "run" / "samples").exists()
+    capsys.readouterr()
+    for command in (("sample", "run", "-o", "x.csv"), ("evaluate", "run")):
+        assert run_command(*command) == 2
+        assert "cannot be sampled: it offers class_log_prob" in capsys.readouterr().err
+
+
+def test_the_last_weights_are_kept_and_not_those_of_the_best_look(folder):
+    # classes by chance: on the way to the optimum the held-out likelihood can only fall
+    g = torch.Generator().manual_seed(3)
+    x = torch.randn(40, 8, generator=g)
+    data = ptheta.load_data((x, (torch.rand(40, generator=g) < 0.5).long()), context="label")
+    run = ptheta.fit(data, "logistic-regression", settings={"C": 1e3})
+    looks = [row["validation"] for row in run.history if "validation" in row]
+    last = -classification(
+        classify(run.model, data.validation.x, space=data.space), data.validation.context
+    ).log_loss.value
+    assert last == pytest.approx(looks[-1], abs=1e-6)
+    assert last < max(looks) - 0.1
