@@ -11,7 +11,6 @@ from sklearn.naive_bayes import GaussianNB
 import ptheta
 from ptheta.cli import main
 from ptheta.errors import PthetaError
-from ptheta.evaluation.classification import classification
 from ptheta.recipes.registry import build
 from ptheta.spaces import Binary, Categorical, Discrete, Real
 from ptheta.tasks.classify import classify
@@ -229,17 +228,3 @@ def test_what_draws_nothing_is_not_asked_for_draws(folder, capsys):
     for command in (("sample", "run", "-o", "x.csv"), ("evaluate", "run")):
         assert run_command(*command) == 2
         assert "cannot be sampled: it offers class_log_prob" in capsys.readouterr().err
-
-
-def test_the_last_weights_are_kept_and_not_those_of_the_best_look(folder):
-    # classes by chance: on the way to the optimum the held-out likelihood can only fall
-    g = torch.Generator().manual_seed(3)
-    x = torch.randn(40, 8, generator=g)
-    data = ptheta.load_data((x, (torch.rand(40, generator=g) < 0.5).long()), context="label")
-    run = ptheta.fit(data, "logistic-regression", settings={"C": 1e3})
-    looks = [row["validation"] for row in run.history if "validation" in row]
-    last = -classification(
-        classify(run.model, data.validation.x, space=data.space), data.validation.context
-    ).log_loss.value
-    assert last == pytest.approx(looks[-1], abs=1e-6)
-    assert last < max(looks) - 0.1
