@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from sklearn.naive_bayes import GaussianNB
 
 import ptheta
 from ptheta.cli import main
+from ptheta.data.dataset import Split
 from ptheta.errors import PthetaError
 from ptheta.recipes.registry import build
 from ptheta.spaces import Binary, Categorical, Discrete, Real
@@ -76,6 +78,17 @@ def test_the_twins_agree_with_scikit_learn_from_end_to_end():
         expected = torch.from_numpy(peer.fit(seen.numpy(), y.numpy()).predict_proba(unseen.numpy()))
         found = classify(run.model, data.test.x, space=data.space)
         torch.testing.assert_close(found.exp(), expected, rtol=0, atol=1e-6)
+
+
+def test_few_rows_are_counted_even_where_the_start_does_better():
+    # a class of one row is a spike, and held-out rows are likelier under no fit at all
+    data = wine()
+    context = data.train.context
+    few = torch.cat([(context == label).nonzero()[:1, 0] for label in range(3)])
+    run = ptheta.fit(replace(data, train=Split(data.train.x[few], context[few])), "naive-bayes")
+    told = classify(run.model, data.train.x[few], space=data.space)
+    assert torch.equal(told.argmax(dim=1), context[few])
+    assert told.exp().max(dim=1).values.min() > 0.9
 
 
 def test_a_row_outside_has_no_figure_and_leaves_the_others_as_they_are():
