@@ -16,6 +16,7 @@ __all__ = [
     "__version__",
     "build",
     "capabilities",
+    "classify",
     "compare",
     "densities",
     "density_kind",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from ptheta.random import seeded
     from ptheta.recipes.registry import build, describe, register
     from ptheta.recipes.registry import names as recipe_names
+    from ptheta.tasks.classify import classify
     from ptheta.tasks.extend import extend
     from ptheta.tasks.impute import impute
 
@@ -63,6 +65,7 @@ _WHERE = {
     "Run": "ptheta.fitting",
     "build": "ptheta.recipes.registry",
     "capabilities": "ptheta.protocols",
+    "classify": "ptheta.tasks.classify",
     "compare": "ptheta.evaluation.compare",
     "densities": "ptheta.density",
     "density_kind": "ptheta.protocols",

@@ -122,9 +122,9 @@ def draw(
     if n < 1:
         raise PthetaError(f"the number of draws must be at least 1, got {n}.")
     if not isinstance(model, SupportsSample):
-        raise PthetaError(
-            f"this model cannot be sampled: it offers {', '.join(capabilities(model))}."
-        )
+        offered = capabilities(model)
+        hint = " `ptheta classify` measures it." if "class_log_prob" in offered else ""
+        raise PthetaError(f"this model cannot be sampled: it offers {', '.join(offered)}.{hint}")
     device = device_of(model)
     parts: list[Tensor] = []
     with seeded(seed), evaluating(model):

@@ -69,6 +69,7 @@ class Run:
         stopped: Why it stopped.
         examples_per_second: The examples seen a second in training, held-out looks included.
         constraints: What the family forbids.
+        class_counts: The training rows of each class, where the context is a class.
     """
 
     model: nn.Module
@@ -88,6 +89,7 @@ class Run:
     stopped: str
     examples_per_second: float
     constraints: tuple[Freedom, ...]
+    class_counts: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         where = "" if self.folder is None else f", in {self.folder}"
@@ -178,6 +180,7 @@ def fit(
         settings=checked,
         space=data.space,  # pyright: ignore[reportArgumentType]
         context_space=data.context_space,
+        class_counts=_class_counts(data),
         columns=data.columns,
         data=data.name,
         origin=dict(data.origin),
@@ -273,6 +276,13 @@ def load(folder: str | Path, device: str = "auto") -> Run:
     return _run(algorithm, algorithm.model, record, history, files.path)
 
 
+def _class_counts(data: Data) -> tuple[int, ...]:
+    space, context = data.context_space, data.train.context
+    if not isinstance(space, Categorical) or space.shape or context is None:
+        return ()
+    return tuple(torch.bincount(context.long(), minlength=space.categories).tolist())
+
+
 def _fit_in_process(fabric: Fabric, *, task: Callable[..., Run], folder: RunFolder) -> None:
     # a divergence is in the record, from which the first process raises it
     with in_process_group(fabric), suppress(Diverged):
@@ -350,12 +360,14 @@ def _plan(
         folder=folder,
         checkpoint_seconds=checkpoint_seconds,
         callbacks=callbacks,
+        keep=algorithm.keep,
     )
 
 
 def _evaluate_every(algorithm: Algorithm, batches: Batches) -> int:
     if algorithm.batch_size is None:
-        return batches.steps_per_epoch
+        # looks that decide nothing are for the record
+        return batches.steps_per_epoch * (10 if algorithm.keep == "last" else 1)
     shortest = 100 if has_likelihood(algorithm.model) else 500
     return min(max(batches.steps_per_epoch, shortest), 1000)
 
@@ -451,6 +463,7 @@ def _run(
         stopped=record.stopped,
         examples_per_second=examples / record.seconds if record.seconds > 0 else 0.0,
         constraints=algorithm.constraints,
+        class_counts=record.class_counts,
     )
 
 

@@ -1,6 +1,12 @@
-"""The figure that training is watched by: a likelihood, or else draws beside held-out data."""
+"""The figure that training is watched by: a likelihood, of rows or classes, or else draws."""
 
-__all__ = ["DrawsFigure", "LikelihoodFigure", "has_likelihood", "heldout_figure"]
+__all__ = [
+    "ClassFigure",
+    "DrawsFigure",
+    "LikelihoodFigure",
+    "has_likelihood",
+    "heldout_figure",
+]
 
 import math
 
@@ -8,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ptheta.data.dataset import Split
-from ptheta.density import densities, draw
+from ptheta.density import densities, device_of, draw, evaluating
 from ptheta.errors import PthetaError
-from ptheta.protocols import density_verb
+from ptheta.protocols import SupportsClassify, SupportsSample, density_verb
 from ptheta.random import seeded
 from ptheta.ratios.mmd import median_bandwidths, mmd
 from ptheta.spaces import Discrete, Space, groups
@@ -25,6 +31,8 @@ _IMPOSSIBLE = -1e6
 def heldout_figure(model: nn.Module, split: Split, space: Space) -> Figure:
     """The figure that suits a model: its likelihood where it has one, else its draws.
 
+    A model of classes alone has neither, and is watched by the likelihood of these.
+
     Arguments:
         model: The model.
         split: The held-out examples.
@@ -35,6 +43,8 @@ def heldout_figure(model: nn.Module, split: Split, space: Space) -> Figure:
     """
     if has_likelihood(model):
         return LikelihoodFigure(model, split, space)
+    if isinstance(model, SupportsClassify) and not isinstance(model, SupportsSample):
+        return ClassFigure(split)
     return DrawsFigure(split, space)
 
 
@@ -65,6 +75,30 @@ class LikelihoodFigure:
         found = densities(model, self.split.x, self.split.context, space=self.space)
         # one impossible row should not hide all others from early stopping
         return found.values.clamp(min=_IMPOSSIBLE).mean().item()
+
+
+class ClassFigure:
+    """The mean of log p(class | x), in nats.
+
+    Arguments:
+        split: The held-out examples, with their classes as context.
+    """
+
+    name = "class_log_prob"
+    slack = 0.0
+
+    def __init__(self, split: Split) -> None:
+        self.split = _head(split, _ROWS)
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module) -> float:
+        assert isinstance(model, SupportsClassify)
+        assert self.split.context is not None
+        device = device_of(model)
+        with evaluating(model):
+            found = model.class_log_prob(self.split.x[:].to(device))
+        right = found.gather(1, self.split.context.long()[:, None].to(device))
+        return right.clamp(min=_IMPOSSIBLE).mean().item()
 
 
 class DrawsFigure:

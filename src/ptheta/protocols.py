@@ -7,6 +7,7 @@ A method that cannot be honoured is absent. ``capabilities`` lists the methods t
 __all__ = [
     "Capability",
     "DensityKind",
+    "SupportsClassify",
     "SupportsComplete",
     "SupportsDecode",
     "SupportsElbo",
@@ -174,6 +175,15 @@ class SupportsExtend(Protocol):
 
 
 @runtime_checkable
+class SupportsClassify(Protocol):
+    """The probabilities of the classes of an example."""
+
+    def class_log_prob(self, x: Tensor) -> Tensor:
+        """log p(class | x) in nats, with shape (batch, classes)."""
+        ...
+
+
+@runtime_checkable
 class SupportsInitialize(Protocol):
     """A start that depends on data: standardisation, k-means++, activation normalisation."""
 
@@ -204,6 +214,7 @@ Capability = Literal[
     "decode",
     "complete",
     "extend",
+    "class_log_prob",
 ]
 DensityKind = Literal["exact", "bound", "estimate", "unnormalised", "none"]
 
@@ -220,6 +231,7 @@ _CAPABILITIES: dict[Capability, type] = {
     "decode": SupportsDecode,
     "complete": SupportsComplete,
     "extend": SupportsExtend,
+    "class_log_prob": SupportsClassify,
 }
 # best first: what a person is shown where a model offers several
 _KINDS: dict[Capability, DensityKind] = {

@@ -39,10 +39,12 @@ def cases():
         for label, space in SPACES.items():
             if accepted(name, space):
                 yield pytest.param(name, space, None, id=f"{name}-{label}")
-        given = [label for label in ("plane", "image", "text")
+        # what is told apart by class alone is tried everywhere
+        alone = not any(accepted(name, space) for space in SPACES.values())
+        given = [label for label in (SPACES if alone else ("plane", "image", "text"))
                  if accepted(name, SPACES[label], CLASSES)]  # fmt: skip
         # a text is tried where it is all that there is
-        for label in [label for label in given if label != "text"] or given:
+        for label in given if alone else [label for label in given if label != "text"] or given:
             yield pytest.param(name, SPACES[label], CLASSES, id=f"{name}-{label}-given-class")
         # one space tells how numbers are taken in
         for label in [label for label in given if accepted(name, SPACES[label], NUMBERS)][:1]:

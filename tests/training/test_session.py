@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from ptheta.data.dataset import Split
 from ptheta.data.load import load_data
@@ -14,6 +15,7 @@ from ptheta.spaces import Real
 from ptheta.training.batches import Batches
 from ptheta.training.folder import RunFolder
 from ptheta.training.guard import Diverged, Guard
+from ptheta.training.session import Plan, train
 from ptheta.training.state import join_state, split_state
 
 
@@ -99,6 +101,48 @@ def test_the_best_weights_are_kept_and_training_stops_early(levels):
     assert run.steps < 6000
     assert "no better" in run.stopped
     assert max(looks) > looks[-1]
+
+
+class Counting(torch.nn.Module):
+    """A model whose one weight is the number of steps, and its learner; and the figure falls."""
+
+    name, slack = "falling", 0.0
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("steps", torch.zeros(()))
+
+    def setup(self, fabric):
+        pass
+
+    def step(self, batch):
+        self.steps += 1
+        return {"loss": torch.zeros(())}
+
+    def __call__(self, model):
+        return -model.steps.item()
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 5)])
+def test_the_best_weights_are_kept_or_the_last(keep, kept):
+    model = Counting()
+    plan = Plan(
+        model=model,
+        learner=model,
+        batches=batches(10, 5),
+        figure=model,
+        steps=5,
+        seconds=None,
+        evaluate_every=1,
+        patience=None,
+        early=False,
+        ema=None,
+        folder=None,
+        checkpoint_seconds=math.inf,
+        keep=keep,
+    )
+    outcome = train(plan, Fabric(accelerator="cpu", devices=1))
+    assert outcome.model.steps == kept
 
 
 @pytest.mark.parametrize("budget", [{"steps": 0}, {"seconds": -1.0}, {"epochs": 0.0}])

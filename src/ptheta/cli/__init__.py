@@ -1,4 +1,4 @@
-"""The command line: ptheta recipes | data | fit | sample | score | impute | evaluate | compare.
+"""The command line: recipes, data, fit, sample, score, impute, classify, evaluate, compare.
 
 Exit codes: 0 done, 2 a mistake in what was asked or given, 1 anything else.
 """
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import click
 
+from ptheta.cli.classify import classify
 from ptheta.cli.compare import compare
 from ptheta.cli.fit import fit
 from ptheta.cli.impute import impute
@@ -46,5 +47,5 @@ def cli() -> None:
     """Deep generative models behind one interface: fit any family to your own data."""
 
 
-for _command in (recipes, data, fit, sample, score, impute, evaluate, compare):
+for _command in (recipes, data, fit, sample, score, impute, classify, evaluate, compare):
     cli.add_command(_command)

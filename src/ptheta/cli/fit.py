@@ -68,6 +68,7 @@ def fit(
     """Fit RECIPE to the data SOURCE, and save the run in a folder."""
     from ptheta.display import FitProgress
     from ptheta.fitting import fit as fit_run
+    from ptheta.protocols import SupportsSample
     from ptheta.recipes.registry import find
 
     find(recipe)
@@ -89,7 +90,8 @@ def fit(
             resume=resume,
             on_progress=None if quiet or processes > 1 else progress,
         )
-    _save_example(run, loaded, seed)
+    if isinstance(run.model, SupportsSample):
+        _save_example(run, loaded, seed)
     summary = _summary(run, loaded)
     if as_json:
         print_json(summary)
@@ -152,7 +154,19 @@ def _summary(run: Run, loaded: Data) -> dict[str, Any]:
         if found.kind != "unnormalised":
             bits = -mean / (run.space.features * math.log(2))
             summary |= {"nats": -mean, "bits_per_dimension": bits}
-    return summary
+    return summary | _classes(run, loaded)
+
+
+def _classes(run: Run, loaded: Data) -> dict[str, float]:
+    from ptheta.evaluation.classification import classification, tells_classes
+    from ptheta.tasks.classify import classify
+
+    test = loaded.test
+    if test.context is None or not tells_classes(run):
+        return {}
+    told = classify(run.model, test.x, space=run.space, frequencies=run.class_counts)
+    found = classification(told, test.context)
+    return {"accuracy": found.accuracy.value, "log_loss": found.log_loss.value}
 
 
 def _print_summary(summary: Mapping[str, Any]) -> None:
@@ -172,6 +186,11 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
             f"held-out {summary['figure']} {summary['mean']:.4f}: known up to a constant, so it "
             "ranks rows and is no likelihood"
         )
-    else:
+    elif "accuracy" not in summary:
         click.echo("no density; `ptheta evaluate` measures its samples")
+    if "accuracy" in summary:
+        click.echo(
+            f"held-out classes: accuracy {summary['accuracy']:.4f}, "
+            f"log-loss {summary['log_loss']:.4f} nats"
+        )
     click.echo(f"saved in {summary['folder']}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["evaluate", "sample", "score"]
+__all__ = ["evaluate", "load_again", "sample", "score"]
 
 import math
 from collections.abc import Sequence
@@ -165,7 +165,7 @@ def evaluate(
     run = load(folder, device)
     reference, outside = None, 0
     if source is None or _has_splits(run, source):
-        loaded = _load_again(run, source)
+        loaded = load_again(run, source)
     else:
         loaded, outside = _held_out(run, source)
         reference = _floor(loaded, samples, seed)
@@ -197,7 +197,16 @@ def _has_splits(run: Run, source: str) -> bool:
         return False
 
 
-def _load_again(run: Run, source: str | None) -> Data:
+def load_again(run: Run, source: str | None) -> Data:
+    """The data that a run was fitted to, or others that are read in the same way.
+
+    Arguments:
+        run: The run.
+        source: A source in the place of the run's own, or None.
+
+    Raises:
+        PthetaError: The data are not at hand, have changed, or are of another space.
+    """
     from ptheta.data.load import load_data
 
     if source is None and not run.origin:

@@ -7,24 +7,27 @@ bound, and so answers to ``elbo``. A bound stays a bound, an energy stays unnorm
 __all__ = [
     "Bridged",
     "BridgedBound",
+    "BridgedClassifier",
     "BridgedCompletion",
     "BridgedDensity",
     "BridgedEnergy",
     "BridgedFlow",
     "BridgedFlowBound",
+    "BridgedJoint",
     "BridgedLatentBound",
     "BridgedSampler",
     "bridged",
 ]
 
 import math
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, overload, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from ptheta.data.bridges import Bridge
 from ptheta.protocols import (
+    SupportsClassify,
     SupportsComplete,
     SupportsDecode,
     SupportsElbo,
@@ -50,6 +53,11 @@ class _Completing(_Density, SupportsComplete, Protocol):
 
 
 @runtime_checkable
+class _Joint(_Density, SupportsClassify, Protocol):
+    """What a model of examples and their classes offers."""
+
+
+@runtime_checkable
 class _Coded(SupportsSample, SupportsEncode, SupportsDecode, Protocol):
     """What any model with a latent offers."""
 
@@ -69,11 +77,12 @@ class _Energy(SupportsSample, SupportsUnnormalizedLogProb, Protocol):
     """What an energy joined to a sampler offers."""
 
 
+A = TypeVar("A")
 M = TypeVar("M", bound=SupportsSample)
 F = TypeVar("F", bound=_Coded)
 
 
-class Bridged(nn.Module, Generic[M]):
+class _Joined(nn.Module, Generic[A]):
     """A model on the reals, joined to data. Abstract: `bridged` picks the final class.
 
     Arguments:
@@ -82,27 +91,15 @@ class Bridged(nn.Module, Generic[M]):
         space: The space of the data.
     """
 
-    def __init__(self, model: M, bridge: Bridge, space: Space) -> None:
+    def __init__(self, model: A, bridge: Bridge, space: Space) -> None:
         super().__init__()
         self.model = model
         self.bridge = bridge
         self.space = space
 
-    @property
-    def loose_by(self) -> str:
-        """What a bound is loose by: the noise of a stochastic bridge, or the model's own bound."""
-        parts = ["dequantisation"] if self.bridge.stochastic else []
-        parts += ["variational"] if isinstance(self.model, _Bound) else []
-        return " and ".join(parts)
-
     def extra_repr(self) -> str:
         """What the model can do, first of all that is printed of it."""
         return f"{self.space.describe()}: {summary(self)}"
-
-    @torch.no_grad()
-    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
-        """Draws, with shape (n, *space.shape), inside the space."""
-        return self.bridge.to_data(self.model.sample(n, context)).to(self.space.dtype)
 
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         """Fits the bridge and the scale of the context, then what in the model depends on data."""
@@ -112,6 +109,28 @@ class Bridged(nn.Module, Generic[M]):
                 module.initialize_context(context)
         if isinstance(self.model, SupportsInitialize):
             self.model.initialize(self.bridge.to_reals(x)[0], context)
+
+
+class Bridged(_Joined[M]):
+    """A model that can be sampled, joined to data. Abstract: `bridged` picks the final class.
+
+    Arguments:
+        model: The model on the reals.
+        bridge: The bridge from the data to the reals.
+        space: The space of the data.
+    """
+
+    @property
+    def loose_by(self) -> str:
+        """What a bound is loose by: the noise of a stochastic bridge, or the model's own bound."""
+        parts = ["dequantisation"] if self.bridge.stochastic else []
+        parts += ["variational"] if isinstance(self.model, _Bound) else []
+        return " and ".join(parts)
+
+    @torch.no_grad()
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """Draws, with shape (n, *space.shape), inside the space."""
+        return self.bridge.to_data(self.model.sample(n, context)).to(self.space.dtype)
 
 
 class BridgedSampler(Bridged[SupportsSample]):
@@ -124,6 +143,26 @@ class BridgedDensity(Bridged[_Density]):
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """log p(x) in nats of the data, with shape (batch,)."""
         return _log_prob(self, x, context)
+
+
+class BridgedClassifier(_Joined[SupportsClassify]):
+    """The probabilities of classes, which no exact bridge changes."""
+
+    def class_log_prob(self, x: Tensor) -> Tensor:
+        """log p(class | x) in nats, with shape (batch, classes)."""
+        return self.model.class_log_prob(self.bridge.to_reals(_checked(self, x))[0])
+
+
+class BridgedJoint(Bridged[_Joint]):
+    """An exact density of examples and their classes, across an exact bridge."""
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x | class) in nats of the data, with shape (batch,)."""
+        return _log_prob(self, x, context)
+
+    def class_log_prob(self, x: Tensor) -> Tensor:
+        """log p(class | x) in nats, with shape (batch, classes)."""
+        return self.model.class_log_prob(self.bridge.to_reals(_checked(self, x))[0])
 
 
 class BridgedCompletion(Bridged[_Completing]):
@@ -214,13 +253,15 @@ class BridgedEnergy(Bridged[_Energy]):
 
 
 def _log_prob(
-    self: "Bridged[_Density] | Bridged[_Flow] | Bridged[_Completing]", x: Tensor, c: Tensor | None
+    self: "Bridged[_Density] | Bridged[_Flow] | Bridged[_Completing] | Bridged[_Joint]",
+    x: Tensor,
+    c: Tensor | None,
 ) -> Tensor:
     u, log_det = self.bridge.to_reals(_checked(self, x))
     return self.model.log_prob(u, c) + log_det
 
 
-def _checked(self: "Bridged[Any]", x: Tensor) -> Tensor:
+def _checked(self: "_Joined[Any]", x: Tensor) -> Tensor:
     if x.shape[1:] != self.space.shape:
         raise ValueError(
             f"expected examples of shape (batch, {', '.join(map(str, self.space.shape))}), got "
@@ -236,7 +277,13 @@ def _dequantised_bound(
     return draws.logsumexp(dim=0) - math.log(particles)
 
 
-def bridged(model: SupportsSample, bridge: Bridge, space: Space) -> Bridged[SupportsSample]:
+@overload
+def bridged(model: SupportsSample, bridge: Bridge, space: Space) -> Bridged[SupportsSample]: ...
+@overload
+def bridged(model: SupportsClassify, bridge: Bridge, space: Space) -> BridgedClassifier: ...
+def bridged(
+    model: SupportsSample | SupportsClassify, bridge: Bridge, space: Space
+) -> Bridged[SupportsSample] | BridgedClassifier:
     """Joins a model on the reals to data.
 
     Arguments:
@@ -255,10 +302,14 @@ def bridged(model: SupportsSample, bridge: Bridge, space: Space) -> Bridged[Supp
         kind = BridgedLatentBound
     elif isinstance(model, _Completing) and not bridge.stochastic:
         kind = BridgedCompletion
+    elif isinstance(model, _Joint) and not bridge.stochastic:
+        kind = BridgedJoint
     elif isinstance(model, _Density):
         kind = BridgedBound if bridge.stochastic else BridgedDensity
     elif isinstance(model, _Energy):
         kind = BridgedEnergy
-    else:
+    elif isinstance(model, SupportsSample):
         kind = BridgedSampler
+    else:
+        kind = BridgedClassifier
     return kind(model, bridge, space)  # type: ignore[arg-type]

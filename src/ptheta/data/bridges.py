@@ -259,6 +259,7 @@ class Standardise(Bridge):
         shape: The shape of one example.
         where: Which values to standardise; the others are left alone. None means all.
         dtype: The dtype of the data, for the way back.
+        reals: The dtype of the reals.
     """
 
     mean: Tensor
@@ -270,6 +271,7 @@ class Standardise(Bridge):
         shape: tuple[int, ...],
         where: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
+        reals: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         everything = torch.ones(shape, dtype=torch.bool)
@@ -277,10 +279,11 @@ class Standardise(Bridge):
         self.register_buffer("mean", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(shape, dtype=torch.float64))
         self.dtype = dtype
+        self.reals = reals
 
     def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        u = ((x - self.mean) / self.scale).float()
-        log_det = -self.scale.log().float().expand_as(u).masked_fill(u.isnan(), 0.0)
+        u = ((x - self.mean) / self.scale).to(self.reals)
+        log_det = -self.scale.log().to(self.reals).expand_as(u).masked_fill(u.isnan(), 0.0)
         return u, log_det.flatten(1).sum(dim=1)
 
     def to_data(self, u: Tensor) -> Tensor:
@@ -305,7 +308,7 @@ def _mask(space: Space, kinds: type | tuple[type, ...]) -> Tensor:
     return mask.reshape(space.shape)
 
 
-def standardising(space: Space) -> Bridge:
+def standardising(space: Space, reals: torch.dtype = torch.float32) -> Bridge:
     """The exact bridge for models with a head of their own for levels and categories.
 
     Real and positive values are standardised (positive ones in their logarithm); levels and
@@ -313,13 +316,14 @@ def standardising(space: Space) -> Bridge:
 
     Arguments:
         space: The space of the data.
+        reals: The dtype of the reals.
     """
     continuous = _mask(space, (Real, Positive))
     steps: list[Bridge] = []
     if _mask(space, Positive).any():
         steps.append(Log(_mask(space, Positive)))
     if continuous.any():
-        steps.append(Standardise(space.shape, continuous, space.dtype))
+        steps.append(Standardise(space.shape, continuous, space.dtype, reals))
     return Chain(steps)
 
 

@@ -23,7 +23,7 @@ from ptheta.evaluation.rating import Attempt, Rating, Status, rate
 from ptheta.evaluation.rows import head
 from ptheta.files import CannotWrite
 from ptheta.fitting import Diverged, Run
-from ptheta.protocols import density_kind
+from ptheta.protocols import SupportsSample, capabilities, density_kind
 from ptheta.recipes.registry import find
 from ptheta.recipes.settings import settings_of
 
@@ -127,6 +127,14 @@ def plan_runs(
     return trials
 
 
+def _refuse_without_draws(run: Run) -> None:
+    if not isinstance(run.model, SupportsSample):
+        raise PthetaError(
+            f"it offers {', '.join(capabilities(run.model))}, and the rating needs draws. "
+            "`ptheta classify` measures how it tells classes."
+        )
+
+
 class Bench:
     """Makes the runs that are planned, one after the other, and measures them.
 
@@ -196,6 +204,7 @@ class Bench:
         )
         try:
             run = self.begin(name, settings=trial.settings, seed=trial.seed, out=folder)
+            _refuse_without_draws(run)
             attempt = dataclasses.replace(
                 attempt,
                 steps=run.steps,

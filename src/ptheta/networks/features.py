@@ -25,18 +25,20 @@ class _Scaled(_Encoding):
     offset: float = 0.0
     factor: float = 1.0
     size: int = 1
+    dtype: torch.dtype = torch.float32
 
     def __call__(self, x: Tensor) -> Tensor:
-        return ((x.float() - self.offset) * self.factor).unsqueeze(-2)
+        return ((x.to(self.dtype) - self.offset) * self.factor).unsqueeze(-2)
 
 
 @dataclass(frozen=True)
 class _OneHot(_Encoding):
     size: int
+    dtype: torch.dtype = torch.float32
 
     def __call__(self, x: Tensor) -> Tensor:
         codes = torch.arange(self.size, device=x.device, dtype=x.dtype).unsqueeze(-1)
-        return (x.unsqueeze(-2) == codes).float()
+        return (x.unsqueeze(-2) == codes).to(self.dtype)
 
 
 class Features(nn.Module):
@@ -48,6 +50,7 @@ class Features(nn.Module):
     Arguments:
         space: The space of the examples; real values are expected to be standardised.
         one_hot_levels: The number of levels up to which levels are one-hot as well.
+        dtype: The dtype of the features.
 
     Attributes:
         owner: The value of the flattened example that each feature belongs to.
@@ -61,11 +64,14 @@ class Features(nn.Module):
     owner: Tensor
     gaps: Tensor
 
-    def __init__(self, space: Space, one_hot_levels: int = 0) -> None:
+    def __init__(
+        self, space: Space, one_hot_levels: int = 0, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
         self.space = space
+        self.dtype = dtype
         self.groups = groups(space)
-        self.encodings = tuple(_encoding(group, one_hot_levels) for group in self.groups)
+        self.encodings = tuple(_encoding(group, one_hot_levels, dtype) for group in self.groups)
         self.group_of = {d: i for i, group in enumerate(self.groups) for d in group.positions}
         owners: list[Tensor] = []
         for i, (group, encoding) in enumerate(zip(self.groups, self.encodings, strict=True)):
@@ -98,7 +104,7 @@ class Features(nn.Module):
         if isinstance(self.space, Table):
             parts = [part.nan_to_num(nan=0.0) for part in parts]
         if len(self.gaps):
-            parts.append(x[:, self.gaps].isnan().float())
+            parts.append(x[:, self.gaps].isnan().to(self.dtype))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def of_value(self, position: int, x: Tensor) -> Tensor:
@@ -117,17 +123,17 @@ class Features(nn.Module):
         return own
 
 
-def _encoding(group: Group, one_hot_levels: int) -> _Encoding:
+def _encoding(group: Group, one_hot_levels: int, dtype: torch.dtype) -> _Encoding:
     match group.space:
         case Categorical():
-            return _OneHot(group.space.categories)
+            return _OneHot(group.space.categories, dtype)
         case Discrete() if 2 < group.space.levels <= one_hot_levels:
-            return _OneHot(group.space.levels)
+            return _OneHot(group.space.levels, dtype)
         case Discrete():
             half = max(group.space.levels - 1, 1) / 2
-            return _Scaled(half, 1 / half)
+            return _Scaled(half, 1 / half, dtype=dtype)
         case _:
-            return _Scaled()
+            return _Scaled(dtype=dtype)
 
 
 def _gaps(space: Space) -> list[int]:

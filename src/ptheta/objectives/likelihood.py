@@ -1,9 +1,9 @@
-"""Maximum likelihood, for exact densities and for bounds."""
+"""Maximum likelihood, for exact densities, for bounds, and for classes given examples."""
 
-__all__ = ["MaximumLikelihood", "NegativeElbo"]
+__all__ = ["ConditionalLikelihood", "MaximumLikelihood", "NegativeElbo"]
 
 from ptheta.objectives.types import Batch, Loss
-from ptheta.protocols import SupportsElbo, SupportsLogProb
+from ptheta.protocols import SupportsClassify, SupportsElbo, SupportsLogProb
 
 
 class MaximumLikelihood:
@@ -15,6 +15,29 @@ class MaximumLikelihood:
     def loss(self, model: SupportsLogProb, batch: Batch) -> Loss:
         """The loss in nats per example."""
         return Loss(-model.log_prob(batch.x, batch.context).mean())
+
+
+class ConditionalLikelihood:
+    r"""The mean negative log-probability of the class given the example.
+
+    .. math:: \mathcal{L} = - \mathbb{E}_{x, c \sim p_\text{data}} \log p_\theta(c \mid x)
+
+    References:
+        On Discriminative vs. Generative Classifiers: A comparison of logistic regression and
+        naive Bayes (Ng & Jordan, 2002),
+        https://papers.nips.cc/paper/2020-on-discriminative-vs-generative-classifiers
+    """
+
+    def loss(self, model: SupportsClassify, batch: Batch) -> Loss:
+        """The loss in nats per example.
+
+        Raises:
+            ValueError: The batch has no classes.
+        """
+        if batch.context is None:
+            raise ValueError("expected the class of each example as context, got None")
+        found = model.class_log_prob(batch.x)
+        return Loss(-found.gather(1, batch.context.long()[:, None]).mean())
 
 
 class NegativeElbo:

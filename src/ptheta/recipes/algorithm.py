@@ -28,6 +28,8 @@ class Algorithm:
         ema: The decay of the exponential moving average of weights that is evaluated and
             saved; None evaluates the weights themselves.
         patience: The evaluations without improvement after which to stop; None never stops early.
+        keep: Which weights are kept in the end: those that did best on held-out data, or the
+            last, where learning ends in weights that are defined by the training data alone.
     """
 
     model: nn.Module
@@ -37,3 +39,4 @@ class Algorithm:
     constraints: tuple[Freedom, ...] = ()
     ema: float | None = None
     patience: int | None = 20
+    keep: Literal["best", "last"] = "best"

@@ -12,14 +12,20 @@ from ptheta.training.em import EMLearner
 
 
 def counted(model: nn.Module, learner: CountingLearner) -> Algorithm:
-    """One pass of counting.
+    """One pass of counting, whose outcome is kept even where the start did better on other data.
 
     Arguments:
         model: What a person gets.
         learner: What counts.
     """
     return Algorithm(
-        model, learner, batch_size=None, steps=1, constraints=("parametric",), patience=None
+        model,
+        learner,
+        batch_size=None,
+        steps=1,
+        constraints=("parametric",),
+        patience=None,
+        keep="last",
     )
 
 

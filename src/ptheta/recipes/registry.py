@@ -39,6 +39,8 @@ RECIPES: dict[str, str] = {
     "independent": "ptheta.recipes.tractable:independent",
     "chow-liu": "ptheta.recipes.tractable:chow_liu",
     "bayes-net": "ptheta.recipes.tractable:bayes_net",
+    "naive-bayes": "ptheta.recipes.classifier:naive_bayes",
+    "logistic-regression": "ptheta.recipes.classifier:logistic_regression",
     "markov": "ptheta.recipes.tractable:markov",
     "hmm": "ptheta.recipes.tractable:hmm",
     "gmm": "ptheta.recipes.latent:gmm",
@@ -73,6 +75,7 @@ _PROBES: dict[str, Space] = {
     "mixed tables": Table((Column("a", Real()), Column("b", Categorical(categories=3)))),
     "missing values": Table((Column("a", Real(), missing=True), Column("b", Real()))),
 }
+_CLASS = Categorical(categories=2)
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,11 @@ def describe(name: str) -> Description:
     """
     recipe = find(name)
     doc = inspect.getdoc(recipe) or ""
-    built = {label: _served(name, space) for label, space in _PROBES.items()}
+    built = {
+        # some serve nothing but data with a class
+        label: _served(name, space) or _served(name, space, _CLASS)
+        for label, space in _PROBES.items()
+    }
     served = {label: algorithm for label, algorithm in built.items() if algorithm is not None}
     if not served:
         raise PthetaError(f"recipe '{name}' serves no kind of data that ptheta knows.")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ptheta.objectives.types import Batch
 from ptheta.protocols import (
+    SupportsClassify,
     SupportsComplete,
     SupportsElbo,
     SupportsEncode,
@@ -89,6 +90,11 @@ def checks(
         yield Check("a latent for each row", partial(_encodes, fitted))
     if isinstance(model, SupportsComplete):
         yield Check("what is known is kept", partial(_completes, fitted, space))
+    if isinstance(model, SupportsClassify):
+        yield Check("the classes of a row have probabilities", partial(_classifies, fitted))
+        yield Check("a batch is a loop over rows", partial(_classes_of_batch, fitted))
+    if isinstance(model, SupportsClassify) and isinstance(model, SupportsLogProb):
+        yield Check("classes follow the rule of Bayes", partial(_follows_bayes, fitted))
     if isinstance(model, SupportsExtend):
         yield Check("a beginning is kept", partial(_extends, fitted, space))
 
@@ -167,6 +173,39 @@ def _extends(fitted: Callable[[], _Fitted], space: Space) -> None:
     _require(whole.dtype == space.dtype, f"sequences are {whole.dtype}, expected {space.dtype}")
     _require(torch.equal(whole[:, :so_far], prefix), "a symbol of the beginning was changed")
     _require(bool(space.contains(whole).all()), "a sequence lies outside the space")
+
+
+@torch.no_grad()
+def _classifies(fitted: Callable[[], _Fitted]) -> None:
+    found = fitted()
+    assert found.context is not None
+    log_p = found.model.class_log_prob(found.x)
+    _require(
+        log_p.dim() == 2 and len(log_p) == len(found.x) and log_p.shape[1] > found.context.max(),
+        f"class_log_prob has shape {tuple(log_p.shape)}, expected (batch, classes)",
+    )
+    torch.testing.assert_close(log_p.exp().sum(dim=1), torch.ones(len(log_p)).to(log_p))
+
+
+@torch.no_grad()
+def _classes_of_batch(fitted: Callable[[], _Fitted]) -> None:
+    found = fitted()
+    x = found.x[:8]
+    one_by_one = torch.cat([found.model.class_log_prob(row) for row in x.split(1)])
+    torch.testing.assert_close(found.model.class_log_prob(x), one_by_one, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def _follows_bayes(fitted: Callable[[], _Fitted]) -> None:
+    found = fitted()
+    x = found.x[:16]
+    posterior = found.model.class_log_prob(x)
+    labels = torch.arange(posterior.shape[1])
+    given = torch.stack([found.model.log_prob(x, c.expand(len(x))) for c in labels], dim=1)
+    # what is left is how frequent the classes are, over how likely the row is
+    left = posterior - given
+    prior = (left - left[:, :1])[:1].expand_as(left)
+    torch.testing.assert_close(left - left[:, :1], prior, rtol=1e-4, atol=1e-4)
 
 
 def _round_trip(fitted: Callable[[], _Fitted]) -> None:

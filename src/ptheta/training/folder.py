@@ -68,6 +68,7 @@ class RunRecord(BaseModel):
     settings: dict[str, Any]
     space: AnySpace
     context_space: Annotated[Real | Categorical, Field(discriminator="kind")] | None = None
+    class_counts: tuple[Annotated[int, Field(ge=0, le=_MOST)], ...] = ()
     columns: tuple[str, ...] = ()
     data: str = ""
     origin: Annotated[dict[str, Any], AfterValidator(_loadable)] = {}

@@ -7,7 +7,7 @@ __all__ = ["Outcome", "Plan", "Watch", "train"]
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -44,6 +44,7 @@ class Plan:
         folder: Where checkpoints go, or None.
         checkpoint_seconds: The seconds between checkpoints.
         callbacks: What else is done after each step.
+        keep: Which weights are kept in the end: the best on held-out data, or the last.
     """
 
     model: nn.Module
@@ -59,6 +60,7 @@ class Plan:
     folder: RunFolder | None
     checkpoint_seconds: float
     callbacks: Sequence[Callback] = ()
+    keep: Literal["best", "last"] = "best"
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,8 @@ def train(
                 Stop(f"diverged at step {error.step}", finished=False), validation.best_step, error,
             )  # fmt: skip
     history.row(step)
-    validation.keep_best()
+    if plan.keep == "best":
+        validation.keep_best()
     return Outcome(served, history.rows, step, seconds, stop, validation.best_step)
 
 

@@ -92,7 +92,7 @@ def test_draws_follow_the_histogram():
     n = 20_000
     model = fitted(Real((1,)), torch.randn(400, 1) + 1)
     drawn = model.sample(n).sigmoid().mul(4).long().flatten()
-    p = model.logits()[0].exp().reshape(4, -1).sum(dim=1)
+    p = model.parameters_of_classes()[0].exp().reshape(4, -1).sum(dim=1)
     share = torch.bincount(drawn, minlength=4) / n
     assert ((share - p).abs() < 5 * (p * (1 - p) / n).sqrt() + 1e-6).all()
 

@@ -251,6 +251,18 @@ class GaussianMixtureKind(Kind):
             parts.insert(0, torch.zeros_like(centres))
         return torch.cat(parts)
 
+    def of(self, mean: Tensor, scale: Tensor) -> Tensor:
+        """The parameters of one Gaussian for each value.
+
+        Arguments:
+            mean: The means, with shape (..., n).
+            scale: The standard deviations, above `min_scale`, with shape (..., n).
+
+        Returns:
+            The parameters, with shape (..., 2, n).
+        """
+        return torch.stack([mean, _inverse_softplus(scale - self.min_scale)], dim=-2)
+
     def _mixture(self, parameters: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         if self.components == 1:
             mean, raw = parameters.split(1, dim=-2)

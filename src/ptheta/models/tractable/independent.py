@@ -15,21 +15,15 @@ References:
 
 __all__ = ["Independent"]
 
-import math
+from functools import partial
 
-import torch
 from torch import Tensor
 
-from ptheta.models.heads.head import Factorised, Head
-from ptheta.models.heads.kinds import HistogramKind, Kind, SoftmaxKind, count_codes
-from ptheta.models.normalised import Normalised
-from ptheta.networks.context import ContextFeatures
+from ptheta.models.tractable.marginals import Frequencies, Histogram, Marginal, Marginals
 from ptheta.spaces import Categorical, Discrete, Group, Real, Space
 
-_SMOOTHING = 0.5
 
-
-class Independent(Normalised):
+class Independent(Marginals):
     """Independent values, each with its own counted marginal; missing values are marginalised.
 
     Arguments:
@@ -38,6 +32,7 @@ class Independent(Normalised):
         bins: The number of bins at most of a histogram, a power of two.
 
     Example:
+        >>> import torch
         >>> model = Independent(Discrete((2,), levels=2))
         >>> model.counts.copy_(model.count(torch.tensor([[0, 1], [1, 1], [0, 1]]))).shape
         torch.Size([1, 4])
@@ -45,104 +40,25 @@ class Independent(Normalised):
         tensor([0.5469])
     """
 
-    counts: Tensor
-
     def __init__(
         self, space: Space, context_space: Categorical | None = None, *, bins: int = 256
     ) -> None:
-        super().__init__()
         if bins < 1 or bins & (bins - 1):
             raise ValueError(f"expected a power of two of bins, got {bins}")
-        self.space = space
-        self.context = ContextFeatures(context_space)
-        self.head = Head(space, choose=lambda group: _counted(group, bins))
-        classes = 1 if context_space is None else context_space.categories
-        counts = torch.zeros(classes, self.head.features, dtype=torch.float64)
-        self.register_buffer("counts", counts)
+        super().__init__(space, context_space, partial(_counted, bins=bins))
 
-    def forward(self, context: Tensor | None = None) -> Factorised:
-        """The product of marginals, of the classes in `context` if the model is conditional."""
-        self.context(context, 0 if context is None else len(context))
-        logits = self.logits()
-        return self.head(logits[0] if context is None else logits[context.long()])
-
-    def logits(self) -> Tensor:
+    def parameters_of_classes(self) -> Tensor:
         """The smoothed log-probabilities of each class, with shape (classes, head.features)."""
-        parts: list[Tensor] = []
-        for counts, kind in zip(self.head.split(self.counts), self.head.kinds, strict=True):
-            smooth = _histogram if isinstance(kind, HistogramKind) else _smoothed
-            parts.append(smooth(counts).flatten(1))
-        return torch.cat(parts, dim=1).float()
-
-    @torch.no_grad()
-    def count(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """How often each level, category or bin occurs; counts of several batches add up.
-
-        Arguments:
-            x: The examples, with shape (batch, *space.shape); NaN is missing.
-            context: The class of each, with shape (batch,), if the model is conditional.
-
-        Returns:
-            The counts, with shape (classes, head.features), in float64.
-        """
-        self.context(context, len(x))
-        if context is None:
-            return self._count(x).unsqueeze(0)
-        classes = range(len(self.counts))
-        return torch.stack([self._count(x[context == label]) for label in classes])
-
-    @torch.no_grad()
-    def take(self, counts: Tensor) -> None:
-        """Takes the counts of all examples."""
-        self.counts.copy_(counts)
-
-    def _count(self, x: Tensor) -> Tensor:
-        parts: list[Tensor] = []
-        for kind, values in self.head.take(x.reshape(len(x), self.space.features)):
-            if isinstance(kind, HistogramKind):
-                parts.append(kind.count(values).flatten())
-            else:
-                parts.append(count_codes(values, kind.size).flatten())
-        return torch.cat(parts)
+        return super().parameters_of_classes().float()
 
 
-def _counted(group: Group, bins: int) -> Kind:
+def _counted(group: Group, bins: int) -> Marginal:
     match group.space:
         case Categorical():
-            return SoftmaxKind(group.space.categories)
+            return Frequencies(group.space.categories, ordered=False, smoothing=0.5)
         case Discrete():
-            return SoftmaxKind(group.space.levels, ordered=True)
+            return Frequencies(group.space.levels, ordered=True, smoothing=0.5)
         case Real():
-            return HistogramKind(bins)
+            return Histogram(bins)
         case _:
             raise ValueError(f"expected real values on a bridge, got {group.space.describe()}")
-
-
-def _smoothed(counts: Tensor) -> Tensor:
-    smoothed = counts + _SMOOTHING
-    return (smoothed / smoothed.sum(dim=-2, keepdim=True)).log()
-
-
-def _histogram(counts: Tensor) -> Tensor:
-    """The log-mass of each bin, of the histogram of most evidence among those nested in it."""
-    bins = counts.shape[-2]
-    best = torch.full_like(counts[..., :1, :], -math.inf)
-    logits = torch.zeros_like(counts)
-    for log_bins in range(bins.bit_length()):
-        merged = counts.unflatten(-2, (2**log_bins, -1)).sum(dim=-2)
-        evidence = _evidence(merged)
-        split = (_smoothed(merged) - math.log(bins / 2**log_bins)).repeat_interleave(
-            bins // 2**log_bins, dim=-2
-        )
-        logits = torch.where(evidence > best, split, logits)
-        best = torch.maximum(best, evidence)
-    return logits
-
-
-def _evidence(counts: Tensor) -> Tensor:
-    """The log-evidence of a histogram of equal bins, with bins on dimension -2 kept as 1."""
-    bins = counts.shape[-2]
-    n = counts.sum(dim=-2, keepdim=True)
-    prior = math.lgamma(_SMOOTHING * bins) - bins * math.lgamma(_SMOOTHING)
-    fitted = torch.lgamma(counts + _SMOOTHING).sum(dim=-2, keepdim=True)
-    return n * math.log(bins) + prior + fitted - torch.lgamma(n + _SMOOTHING * bins)
