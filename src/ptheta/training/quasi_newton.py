@@ -6,7 +6,9 @@ It minimises the mean loss and a penalty on matrices of weights,
     + \frac{\lambda}{2} \sum_{W} \|W\|^2 \Big) .
 
 A step takes the data whole, in one pass: it evaluates f at a point, and then goes on from there, or
-half way back where f has not come down.
+half way back where f has not come down. `torch.optim.LBFGS` wants a whole line search at each step,
+over data in memory, and leaves out curvatures under a fixed size, so that it ends short of the
+optimum.
 
 References:
     On the limited memory BFGS method for large scale optimization (Liu & Nocedal, 1989),
