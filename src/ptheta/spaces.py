@@ -19,6 +19,7 @@ __all__ = [
     "Table",
     "groups",
     "missing_values",
+    "rate_of",
 ]
 
 import math
@@ -365,3 +366,13 @@ def missing_values(x: Tensor) -> Tensor:
         (tensor([False,  True]), tensor([False]))
     """
     return x.isnan() if x.is_floating_point() else torch.zeros_like(x, dtype=torch.bool)
+
+
+def rate_of(space: Space) -> int | None:
+    """The samples a second of sound, or None where a space is not one of sound.
+
+    Example:
+        >>> rate_of(Discrete((1024,), 256, layout="sequence", rate=8000)), rate_of(Real((2,)))
+        (8000, None)
+    """
+    return space.rate if isinstance(space, Discrete) else None

@@ -2,6 +2,7 @@
 
 __all__ = [
     "AUDIO_ENDINGS",
+    "Windows",
     "conform_audio",
     "prompt_levels",
     "read_audio",
@@ -13,7 +14,9 @@ __all__ = [
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +27,7 @@ from ptheta.data.contents import Arrays, Recording, Sounds, few, quoted
 from ptheta.data.folders import files_of, labels_and_parts
 from ptheta.data.mu_law import LEVELS, compressed, expanded
 from ptheta.errors import PthetaError
-from ptheta.spaces import Discrete, Space
+from ptheta.spaces import Discrete, Space, rate_of
 
 AUDIO_ENDINGS = (".wav", ".flac", ".ogg")
 
@@ -66,9 +69,19 @@ def read_audio(path: Path, *, strict: bool = False) -> Sounds:
     )
 
 
-def sound_windows(
-    contents: Sounds, window: int | None = None, rate: int | None = None
-) -> tuple[Arrays, NDArray[np.int64] | None]:
+class Windows(NamedTuple):
+    """Windows of recordings, and the recording that each is of.
+
+    There is no such number where fewer than three recordings without splits of their own are to
+    be cut into splits. The changes are what was done to make the recordings alike.
+    """
+
+    arrays: Arrays
+    owners: NDArray[np.int64] | None
+    changes: tuple[str, ...]
+
+
+def sound_windows(contents: Sounds, window: int | None = None, rate: int | None = None) -> Windows:
     """Consecutive windows of recordings.
 
     Arguments:
@@ -78,26 +91,25 @@ def sound_windows(
         rate: The samples a second to which all recordings are brought; None takes the most common
             rate.
 
-    Returns:
-        The windows, and the recording that each is of; None where fewer than three recordings
-        without splits of their own are to be cut into splits.
-
     Raises:
         PthetaError: No recording is as long as a window.
     """
     window = _WINDOW if window is None else window
-    rate = rate or Counter(each.rate for each in contents.recordings).most_common(1)[0][0]
-    codes = [compressed(_at_rate(each, rate)) for each in contents.recordings]
-    counts = np.array([len(each) // window for each in codes])
-    if not counts.any():
-        longest = max(map(len, codes))
+    found = contents.recordings
+    rate = rate or Counter(each.rate for each in found).most_common(1)[0][0]
+    levels = [compressed(_at_rate(each, rate)) for each in found]
+    lengths = [len(each) for each in levels]
+    counts = [length // window for length in lengths]
+    if not any(counts):
         raise PthetaError(
-            f"{contents.where} holds no recording of {window} samples: the longest has {longest} "
-            f"at {rate} Hz. Give longer ones, or a smaller window (--window {max(longest, 1)})."
+            f"{contents.where} holds no recording of {window} samples: the longest has "
+            f"{max(lengths)} at {rate} Hz. Give longer ones, or a smaller window (--window "
+            f"{max(lengths)})."
         )
-    whole = bool(contents.parts) or np.count_nonzero(counts) >= 3
-    rows = [each[: n * window].reshape(n, window) for each, n in zip(codes, counts, strict=True)]
-    owners = np.repeat(np.arange(len(codes)), counts)
+    apart = bool(contents.parts) or np.count_nonzero(counts) >= 3
+    owners = np.repeat(np.arange(len(counts)), counts)
+    rows = [each[: n * window].reshape(n, window) for each, n in zip(levels, counts, strict=True)]
+    changes = tuple(_changes(found, lengths, window, rate))
     arrays = Arrays(
         where=contents.where,
         x=np.concatenate(rows),
@@ -107,17 +119,18 @@ def sound_windows(
         splits=contents.splits,
         notes=(
             *contents.notes,
-            *_notes(contents, window, rate, [len(each) for each in codes]),
+            *_about(lengths, window, rate),
             "No recording stands in two splits."
-            if whole
+            if apart
             else "The splits are stretches of the sound, in order.",
+            *changes,
         ),
     )
-    return arrays, owners if whole else None
+    return Windows(arrays, owners if apart else None, changes)
 
 
 def conform_audio(contents: Sounds, space: Space) -> Arrays:
-    """The windows of recordings in a space that is known.
+    """The windows of recordings in a space that is known; the notes say what was changed.
 
     Arguments:
         contents: The recordings, which are brought to the rate of the space.
@@ -126,17 +139,19 @@ def conform_audio(contents: Sounds, space: Space) -> Arrays:
     Raises:
         PthetaError: The space is not one of sound, or no recording is as long as a window.
     """
-    if not isinstance(space, Discrete) or space.rate is None:
+    rate = rate_of(space)
+    if rate is None:
         raise PthetaError(f"{contents.where} is sound, but {space.describe()} is expected.")
-    return sound_windows(contents, space.shape[0], space.rate)[0]
+    arrays, _, changes = sound_windows(contents, space.shape[0], rate)
+    return replace(arrays, notes=changes)
 
 
-def prompt_levels(path: Path, space: Discrete) -> Tensor:
+def prompt_levels(path: Path, rate: int) -> Tensor:
     """The levels of a recording, as a run is to go on with it.
 
     Arguments:
         path: The file.
-        space: The space of the run, which is one of sound.
+        rate: The samples a second of the sound that the run was fitted to.
 
     Returns:
         The levels, with shape (samples,).
@@ -150,8 +165,7 @@ def prompt_levels(path: Path, space: Discrete) -> Tensor:
             f"is no file {path}."
         )
     (recording,) = read_audio(path).recordings
-    assert space.rate is not None
-    return torch.from_numpy(compressed(_at_rate(recording, space.rate)).astype(np.int64))
+    return torch.from_numpy(compressed(_at_rate(recording, rate)).astype(np.int64))
 
 
 def save_audio(x: Tensor, rate: int, path: Path) -> None:
@@ -211,26 +225,29 @@ def _at_rate(recording: Recording, rate: int) -> NDArray[np.float32]:
     return resample_poly(recording.samples, rate // common, recording.rate // common)
 
 
-def _notes(contents: Sounds, window: int, rate: int, lengths: Sequence[int]) -> list[str]:
-    found = contents.recordings
+def _about(lengths: Sequence[int], window: int, rate: int) -> list[str]:
     left = sum(length % window for length in lengths) / sum(lengths)
-    notes = [
-        f"{len(found)} recording{'s'[: len(found) != 1]}, {sum(lengths) / rate:.1f} seconds of "
-        f"sound at {rate} Hz, in windows of {window} samples; what is left over at their ends, "
+    return [
+        f"{len(lengths)} recording{'s'[: len(lengths) != 1]}, {sum(lengths) / rate:.1f} seconds "
+        f"of sound at {rate} Hz, in windows of {window} samples; what is left over at their ends, "
         f"{left:.0%} of all, is left out.",
         f"Samples are {LEVELS} levels of the mu-law, so bits per dimension are bits per sample of "
         "these levels.",
     ]
+
+
+def _changes(
+    found: Sequence[Recording], lengths: Sequence[int], window: int, rate: int
+) -> list[str]:
+    """What was done to recordings so that they are alike."""
     short = [each.name for each, n in zip(found, lengths, strict=True) if n < window]
     resampled = [f"'{each.name}' from {each.rate} Hz" for each in found if each.rate != rate]
     averaged = [each.name for each in found if each.channels > 1]
     loud = [each.name for each in found if np.abs(each.samples).max() > 1]
-    for what, names in (
-        (f"Resampled to {rate} Hz: {few(resampled, 3)}.", resampled),
-        (f"Channels averaged to one: {quoted(averaged, 3)}.", averaged),
-        (f"Cut off beyond full scale: {quoted(loud, 3)}.", loud),
-        (f"Shorter than a window, so left out: {quoted(short, 3)}.", short),
-    ):
-        if names:
-            notes.append(what)
-    return notes
+    made = {
+        f"Resampled to {rate} Hz: {few(resampled, 3)}.": resampled,
+        f"Channels averaged to one: {quoted(averaged, 3)}.": averaged,
+        f"Cut off beyond full scale: {quoted(loud, 3)}.": loud,
+        f"Shorter than a window, so left out: {quoted(short, 3)}.": short,
+    }
+    return [note for note, names in made.items() if names]

@@ -70,7 +70,7 @@ def interpret(
             return interpret_sentences(contents)
         case Sounds():
             _refuse_columns(contents, kinds, drop)
-            arrays, owners = sound_windows(contents, window, rate)
+            arrays, owners, _ = sound_windows(contents, window, rate)
             examples = _with_contexts(interpret_array(arrays), arrays)
             return replace(examples, owners=owners, ordered=owners is None)
         case Arrays():

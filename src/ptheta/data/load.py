@@ -172,15 +172,17 @@ def load_rows(
         path = _existing(source)
         channels = space.shape[0] if space.layout == "image" else None
         contents = _read(source, path, image_size, strict=True, stream=False, channels=channels)
+    notes: tuple[str, ...] = ()
     if isinstance(contents, Sounds):
         contents = conform_audio(contents, space)
+        notes = contents.notes
     if context_space is None:
-        return Split(_conform(contents, space, columns))
+        return Split(_conform(contents, space, columns), notes=notes)
     name = context_name or "label"
     context = _context_of(contents, context_space, name)
     if isinstance(contents, Frame):
         contents = replace(contents, frame=contents.frame.drop(columns=name))
-    return Split(_conform(contents, space, columns), context)
+    return Split(_conform(contents, space, columns), context, notes)
 
 
 def data_names() -> dict[str, str]:
