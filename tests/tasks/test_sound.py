@@ -38,8 +38,9 @@ def run(tmp_path_factory):
         path.parent.mkdir(exist_ok=True)
         soundfile.write(path, square(1000), 4000)
     code = exit_code(
-        *("fit", folder / "recordings", "wavenet", "--window", 64, "--steps", 60, "--quiet"),
-        *("--set", "layers=4", "--set", "learning_rate=0.01", "--out", folder / "run"),
+        *("fit", folder / "recordings", "wavenet", "--window", 64, "--steps", 40, "--quiet"),
+        *("--set", "layers=4", "--set", "channels=16", "--set", "skip_channels=32"),
+        *("--set", "learning_rate=0.02", "--out", folder / "run"),
     )
     assert code == 0
     return folder / "run"
