@@ -19,11 +19,12 @@ __all__ = [
     "Table",
     "groups",
     "missing_values",
+    "rate_of",
 ]
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
@@ -165,6 +166,8 @@ class Discrete(Space):
         levels: The number of levels.
         low: The number that code 0 stands for.
         layout: How the shape is to be read.
+        rate: The samples a second where the levels are those of sound by the mu-law; None where
+            they are of something else.
     """
 
     shape: tuple[int, ...] = ()
@@ -172,12 +175,16 @@ class Discrete(Space):
     low: int = 0
     layout: Layout = "vector"
     kind: Literal["discrete"] = "discrete"
+    # fingerprints of data are taken of the text of a space, and are not to change
+    rate: int | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check_shape(self.shape)
         _check_codes(self.levels, "levels")
         if not -(2**63) <= self.low < 2**63:
             raise ValueError(f"low must be a number of 64 bits, got {self.low}")
+        if self.rate is not None and self.rate < 1:
+            raise ValueError(f"rate must be at least 1 sample a second, got {self.rate}")
 
     @property
     def dtype(self) -> torch.dtype:
@@ -191,7 +198,9 @@ class Discrete(Space):
         return _rows((x >= 0) & (x <= self.levels - 1) & (x == x.round()))
 
     def describe(self) -> str:
-        return f"{'binary' if self.levels == 2 else f'{self.levels} levels'}, {_dimensions(self)}"
+        what = "binary" if self.levels == 2 else f"{self.levels} levels"
+        sound = "" if self.rate is None else f" of sound at {self.rate} Hz"
+        return f"{what}{sound}, {_dimensions(self)}"
 
 
 @dataclass(frozen=True)
@@ -357,3 +366,13 @@ def missing_values(x: Tensor) -> Tensor:
         (tensor([False,  True]), tensor([False]))
     """
     return x.isnan() if x.is_floating_point() else torch.zeros_like(x, dtype=torch.bool)
+
+
+def rate_of(space: Space) -> int | None:
+    """The samples a second of sound, or None where a space is not one of sound.
+
+    Example:
+        >>> rate_of(Discrete((1024,), 256, layout="sequence", rate=8000)), rate_of(Real((2,)))
+        (8000, None)
+    """
+    return space.rate if isinstance(space, Discrete) else None

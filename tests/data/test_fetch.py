@@ -237,6 +237,9 @@ def test_the_known_values_are_those_of_the_folder_s_copy():
             assert hashlib.sha256(found["data"].tobytes()).hexdigest() == digest
     with np.load(f"{folder}/images/freyfaces.npz") as found:
         assert hashlib.sha256(found["images"].tobytes()).hexdigest() == homes._FREYFACES_VALUES
+    with np.load(f"{folder}/audio/fsdd_subset.npz") as found:
+        samples = (found["audio_hi"].astype("<u2") << 8) + found["audio_lo"]
+        assert hashlib.sha256(samples.tobytes()).hexdigest() == homes._SPOKEN_DIGITS_VALUES
 
 
 def test_translations_are_sentences_conditioned_on_sentences(served, monkeypatch):
@@ -255,6 +258,39 @@ def test_translations_are_sentences_conditioned_on_sentences(served, monkeypatch
     french = "".join(data.space.labels[code] for code in data.test.x[0].tolist())
     english = "".join(data.context_space.labels[code] for code in data.test.context[0].tolist())
     assert english == f"Go {french.split()[1]}!"
+
+
+def test_spoken_digits_are_the_takes_that_are_known(served, monkeypatch):
+    import zipfile
+
+    import soundfile
+
+    folder, base = served
+    takes = {
+        (digit, speaker, take): np.tile([-1, 1], 10).astype(np.int16) * (1000 + 7000 * digit + take)
+        for digit in (0, 1)
+        for speaker in ("george", "theo")
+        for take in (0, 4, 5, 6, 7, 14, 15, 49)
+    }
+    with zipfile.ZipFile(folder / "master.zip", "w") as out:
+        for (digit, speaker, take), samples in reversed(takes.items()):
+            file = io.BytesIO()
+            soundfile.write(file, samples, 8000, format="WAV")
+            name = f"fsdd-master/recordings/{digit}_{speaker}_{take}.wav"
+            out.writestr(name, file.getvalue())
+    known = np.concatenate([samples for key, samples in sorted(takes.items()) if key[2] < 15])
+    digest = hashlib.sha256(known.tobytes()).hexdigest()
+    fetcher = functools.partial(homes.spoken_digits, base, digest)
+    monkeypatch.setattr(standard, "FETCHERS", {"spoken-digits": fetcher})
+    data = load_data("spoken-digits", context="digit", window=10)
+    assert data.space.rate == 8000
+    # two takes of two digits by two speakers are test recordings, and each has two windows
+    assert len(data.test) == 2 * 2 * 2 * 2
+    assert len(data.train) + len(data.validation) == 2 * 2 * 4 * 2
+    loud = data.test.x.amax(dim=1) >= 200  # those that say one are
+    assert data.test.context.tolist() == loud.int().tolist()
+    with pytest.raises(PthetaError, match="is not the known data"):
+        homes.spoken_digits(base, "0" * 64)
 
 
 def test_a_table_of_openml_with_other_rows_is_refused(monkeypatch):

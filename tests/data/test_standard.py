@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ptheta.data.load import load_data
+from ptheta.data.mu_law import compressed
 from ptheta.data.standard import STANDARD
 from ptheta.errors import PthetaError
 from ptheta.spaces import Binary, Categorical, Discrete, Real, Table
@@ -107,6 +108,30 @@ def test_text_is_split_in_order(folder):
     assert (len(data.train), len(data.validation), len(data.test)) == (80, 10, 10)
 
 
+def test_bytes_of_sound_are_put_together_and_split_by_take(folder):
+    samples = np.random.default_rng(0).integers(-(2**15), 2**15, 40 * 30).astype(np.int16)
+    save(
+        folder,
+        "audio/fsdd_subset.npz",
+        audio_hi=(samples.view(np.uint16) >> 8).astype(np.uint8),
+        audio_lo=(samples.view(np.uint16) & 255).astype(np.uint8),
+        length=np.full(40, 30, dtype=np.int32),
+        digit=np.repeat(np.arange(4, dtype=np.uint8), 10),
+        speaker=np.tile(np.arange(2, dtype=np.uint8), 20),
+        take=np.tile(np.arange(10, dtype=np.uint8), 4),
+        speaker_names=np.array(["theo", "jackson"]),
+        sample_rate=8000,
+    )
+    enter(folder)
+    data = load_data("spoken-digits", context="speaker", window=15)
+    assert data.context_space == Categorical((), 2, ("jackson", "theo"))
+    official = compressed((samples.reshape(40, 2, 15) / 2**15).astype(np.float32))
+    tests = np.tile(np.arange(10), 4) < 5
+    assert np.array_equal(data.test.x, official[tests].reshape(-1, 15))
+    assert data.test.context.tolist() == [1, 1, 0, 0, 1, 1, 0, 0, 1, 1] * 4
+    assert len(data.train) + len(data.validation) == 40
+
+
 def test_a_file_with_another_hash_counts_as_absent(folder):
     save(folder, "tabular/miniboone_head.npz", data=np.zeros((10, 4)))
     enter(folder)
@@ -142,6 +167,11 @@ def test_without_the_folder_the_sentence_says_what_to_do(monkeypatch, given, mes
         ("nltcs", Binary((16,)), (16181, 2157, 3236)),
         ("adult-binary", Binary((123,)), (5000, 1414, 26147)),
         ("concrete", Real((9,)), (834, 93, 103)),
+        (
+            "spoken-digits",
+            Discrete((1024,), 256, layout="sequence", rate=8000),
+            (1563, 178, 860),
+        ),
         ("miniboone-head", Real((43,)), (1066, 152, 305)),
     ],
 )

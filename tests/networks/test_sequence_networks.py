@@ -5,12 +5,15 @@ import torch
 
 from ptheta.networks.recurrent import Recurrent
 from ptheta.networks.transformer import Transformer
+from ptheta.networks.wavenet import WaveNet
 
 NETWORKS = {
     "rnn": lambda: Recurrent(8, 12, 2, "rnn"),
     "lstm": lambda: Recurrent(8, 12, 2, "lstm"),
     "gru": lambda: Recurrent(8, 12, 2, "gru"),
     "transformer": lambda: Transformer(8, heads=2, layers=3, window=11),
+    "wavenet": lambda: WaveNet(8, layers=4),
+    "wavenet-stacks": lambda: WaveNet(8, layers=3, stacks=2),
 }
 
 

@@ -106,19 +106,22 @@ def fit(
 def _save_example(run: Run, loaded: Data, seed: int) -> None:
     from ptheta.data.export import save_samples
     from ptheta.density import draw
-    from ptheta.spaces import Categorical
+    from ptheta.spaces import Categorical, rate_of
 
     assert run.folder is not None
     given, space = _context_for_example(run, loaded), run.space
     drawn = draw(run.model, 64, given, seed=seed)
-    picture = space.layout == "image" or (space.shape == (2,) and space.continuous)
+    sound = rate_of(space) is not None
+    picture = sound or space.layout == "image" or (space.shape == (2,) and space.continuous)
     text = isinstance(space, Categorical) and space.layout == "sequence" and bool(space.labels)
-    name = f"samples.{'png' if picture else 'txt' if text else 'csv'}"
+    names = [f"samples.{'png' if picture else 'txt' if text else 'csv'}"]
+    names += ["samples.wav"] * sound
     if not (picture or text):
         drawn, space = beside_context(run, drawn, given)
     (run.folder / "samples").mkdir(exist_ok=True)
     try:
-        save_samples(drawn, space, run.folder / "samples" / name, columns=run.columns)
+        for name in names:
+            save_samples(drawn, space, run.folder / "samples" / name, columns=run.columns)
     except CannotWrite:
         raise
     except PthetaError as error:

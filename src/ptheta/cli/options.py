@@ -57,8 +57,11 @@ def data_options(function: F) -> F:
         click.option("--size", "image_size", type=click.IntRange(1),
                      help="Resize images to this many pixels a side."),
         click.option("--window", type=click.IntRange(1),
-                     help="The characters of a text that make one example."),
-        click.option("--strict", is_flag=True, help="Stop at an image that cannot be read."),
+                     help="The characters of a text, or the samples of sound, of one example."),
+        click.option("--rate", type=click.IntRange(1),
+                     help="The samples a second that recordings are brought to."),
+        click.option("--strict", is_flag=True,
+                     help="Stop at an image or a recording that cannot be read."),
         click.option("--stream/--no-stream", default=None,
                      help="Leave data on disk, or take them into memory."),
     ):  # fmt: skip

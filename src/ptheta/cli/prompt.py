@@ -6,6 +6,7 @@ __all__ = ["Beginning", "extended", "prompt_options"]
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -26,7 +27,7 @@ class Beginning:
     """How sequences begin, and how they go on: what is None was not asked for.
 
     Arguments:
-        prompt: The text that they begin with.
+        prompt: The text that they begin with, or a file where they are of sound.
         length: The symbols of a sequence, those of the prompt among them.
         temperature: What logits are divided by.
         top_k: The number of likeliest symbols that are drawn from.
@@ -49,7 +50,7 @@ class Beginning:
 def prompt_options(function: F) -> F:
     """The options of draws that go on with a beginning."""
     for option in (
-        click.option("--prompt", help="Begin with this text, and go on."),
+        click.option("--prompt", help="Begin with this text, or this WAV file, and go on."),
         click.option("--length", type=click.IntRange(1),
                      help="The symbols of a sequence, those of the prompt among them."),
         click.option("--temperature", type=click.FloatRange(0),
@@ -81,18 +82,22 @@ def extended(
     Raises:
         PthetaError: The run cannot go on with a beginning, or not with this one.
     """
+    from ptheta.data.audio import prompt_levels
     from ptheta.data.text import prompt_codes
-    from ptheta.spaces import Categorical, Discrete
+    from ptheta.spaces import Categorical, Discrete, rate_of
     from ptheta.tasks.extend import extend
 
     doing = f"go on with a beginning ({', '.join(beginning.asked)})"
     refuse_unable(run, "extend", doing)
-    codes = prompt_codes(beginning.prompt or "", run.space)
+    rate, prompt = rate_of(run.space), beginning.prompt or ""
+    codes = (
+        prompt_levels(Path(prompt), rate) if rate and prompt else prompt_codes(prompt, run.space)
+    )
     length = beginning.length or max(run.space.features, len(codes))
     if length < len(codes):
         raise PthetaError(
-            f"the prompt has {len(codes)} characters, more than the --length of {length}. Ask for "
-            "more."
+            f"the prompt has {len(codes)} {'samples' if rate else 'characters'}, more than the "
+            f"--length of {length}. Ask for more."
         )
     drawn = extend(
         run.model,

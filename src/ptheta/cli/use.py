@@ -37,7 +37,8 @@ _LEAST = 40  # rows of a file: two halves are compared, and that takes 20 of eac
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="A file: .png, .npz, .npy, .csv, .parquet, .jsonl, .txt; or a folder of images.",
+    help="A file: .png, .wav, .npz, .npy, .csv, .parquet, .jsonl, .txt; or a folder of images or "
+    "sounds.",
 )
 @click.option("--context", help="What to condition on: a label, or a sentence where the run was "
                                 "fitted to sentences.")  # fmt: skip
@@ -114,6 +115,7 @@ def score(
         context or run.origin.get("context"),
         image_size=image_size or run.origin.get("image_size"),
     )
+    _tell(rows.notes)
     found = densities(
         run.model, rows.x, rows.context, space=run.space, particles=particles, seed=seed
     )
@@ -249,6 +251,7 @@ def _held_out(run: Run, source: str) -> tuple[Data, int]:
         run.origin.get("context"),
         image_size=run.origin.get("image_size"),
     )
+    _tell(rows.notes)
     inside = run.space.contains(rows.x[:])
     kept = _taken(rows, inside.nonzero()[:, 0])
     if len(kept) < _LEAST:
@@ -270,6 +273,11 @@ def _floor(data: Data, samples: int, seed: int) -> Quality:
     order = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(seed))
     seen, unseen = (_taken(data.test, half) for half in order.tensor_split(2))
     return noise_floor(replace(data, train=seen, test=unseen), samples=samples, seed=seed)
+
+
+def _tell(notes: Sequence[str]) -> None:
+    for note in notes:
+        click.echo(f"ptheta: {note}", err=True)
 
 
 def _taken(rows: Split, index: Tensor) -> Split:

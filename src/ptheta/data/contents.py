@@ -10,7 +10,9 @@ __all__ = [
     "Fractions",
     "Frame",
     "Parts",
+    "Recording",
     "Sentences",
+    "Sounds",
     "Text",
     "few",
     "quoted",
@@ -44,7 +46,7 @@ PART_NAMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What all readers hand over. Final classes: Frame, Arrays, Text, Sentences.
+    """What all readers hand over. Final classes: Frame, Arrays, Text, Sentences, Sounds.
 
     Arguments:
         where: What messages call it: the file, or a few words.
@@ -110,6 +112,36 @@ class Sentences(Contents):
 
     sentences: Sequence[str]
     given: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording of sound.
+
+    Arguments:
+        name: Its name, for messages.
+        samples: The samples, from -1 to 1, the mean of its channels, with shape (samples,).
+        rate: The samples a second.
+        channels: The number of channels that it had.
+    """
+
+    name: str
+    samples: NDArray[np.float32]
+    rate: int
+    channels: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sounds(Contents):
+    """Recordings of different lengths; its parts are of recordings.
+
+    Arguments:
+        recordings: The recordings.
+        labels: What each can be conditioned on, by name, with shape (recordings,).
+    """
+
+    recordings: Sequence[Recording]
+    labels: Mapping[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
 
 
 def few(items: Iterable[object], limit: int = 5) -> str:

@@ -51,10 +51,12 @@ class Split:
     Arguments:
         x: The examples, with shape (rows, *space.shape).
         context: What they are conditioned on, with shape (rows, *context_space.shape), or None.
+        notes: What was changed as they were read, a sentence each, where they were read alone.
     """
 
     x: Rows = field(repr=False)
     context: Tensor | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)

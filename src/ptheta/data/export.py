@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ptheta.border import checked
+from ptheta.data.audio import save_audio
 from ptheta.data.images import example_image, image_grid
 from ptheta.data.schema import decode
+from ptheta.data.spectrograms import sound_grid
 from ptheta.errors import PthetaError
 from ptheta.files import whole_file, whole_folder
-from ptheta.spaces import Categorical, Column, Discrete, Positive, Real, Space, Table
+from ptheta.spaces import Categorical, Column, Discrete, Positive, Real, Space, Table, rate_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,9 +34,10 @@ def save_samples(
     Arguments:
         x: The samples, with shape (batch, *space.shape).
         space: Their space.
-        path: The file to write, or a folder for images. The ending says how: .png (a grid of
-            images, or a scatter plot of points in the plane), .npy, .npz, .csv, .parquet, .jsonl,
-            .txt, or none for a folder of images.
+        path: The file to write, or a folder for images or sounds. The ending says how: .png (a
+            grid of images, or of spectrograms of sounds, or a scatter plot of points in the
+            plane), .wav (sounds, one after the other), .npy, .npz, .csv, .parquet, .jsonl, .txt,
+            or none for a folder of images or of WAV files.
         columns: The names of the values of an example, where they have names.
 
     Returns:
@@ -59,6 +62,7 @@ def save_samples(
         return _save_folder(x, space, path)
     writers: Mapping[str, Callable[[Path], object]] = {
         ".png": lambda to: _save_picture(x, space, to, columns),
+        ".wav": lambda to: _save_sounds(x, space, to),
         ".npy": lambda to: _save_npy(_array(x, space), to),
         ".npz": lambda to: _save_npz(x, space, to, columns),
         ".csv": lambda to: _frame(x, space, columns).to_csv(to, index=False),
@@ -71,7 +75,7 @@ def save_samples(
     if write is None:
         raise PthetaError(
             f"{path.name} has an ending that is not known. Samples are written as "
-            f"{', '.join(writers)}, or to a folder of images."
+            f"{', '.join(writers)}, or to a folder of images or sounds."
         )
     return _write(path, write)
 
@@ -124,34 +128,48 @@ def _write(path: Path, write: Callable[[Path], object]) -> Path:
 
 
 def _save_folder(x: Tensor, space: Space, path: Path) -> Path:
-    if space.layout != "image":
+    rate = rate_of(space)
+    if space.layout != "image" and rate is None:
         raise PthetaError(
             f"{space.describe()} cannot be written to a folder of images. Give a file ending in "
             ".csv, .parquet or .npz."
         )
     if path.is_file():
         raise PthetaError(
-            f"{path} is a file, and images without an ending are written to a folder. Name a new "
-            "folder, or give an ending such as .png."
+            f"{path} is a file, and without an ending a folder is written. Name a new folder, or "
+            "give an ending such as .png."
         )
     if path.is_dir() and any(path.iterdir()):
         raise PthetaError(f"the folder {path} is not empty. Give a new one.")
     digits = len(str(len(x)))
     with whole_folder(path) as temporary:
         for i, example in enumerate(x):
-            example_image(example, space).save(temporary / f"{i:0{digits}}.png")
+            name = temporary / f"{i:0{digits}}"
+            if rate is None:
+                example_image(example, space).save(name.with_suffix(".png"))
+            else:
+                save_audio(example[None], rate, name.with_suffix(".wav"))
     return path
+
+
+def _save_sounds(x: Tensor, space: Space, path: Path) -> None:
+    rate = rate_of(space)
+    if rate is None:
+        raise PthetaError(f"{space.describe()} is no sound, so it cannot be written as .wav.")
+    save_audio(x, rate, path)
 
 
 def _save_picture(x: Tensor, space: Space, path: Path, columns: tuple[str, ...]) -> None:
     if space.layout == "image":
         image_grid(x, space).save(path)
+    elif rate_of(space) is not None:
+        sound_grid(x).save(path)
     elif space.shape == (2,) and space.continuous:
         _save_scatter(x, path, columns)
     else:
         raise PthetaError(
-            f"{space.describe()} cannot be drawn as .png, which is for images and points in the "
-            "plane. Use .csv or .npz."
+            f"{space.describe()} cannot be drawn as .png, which is for images, sounds and points "
+            "in the plane. Use .csv or .npz."
         )
 
 

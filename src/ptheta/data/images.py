@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ptheta.data.contents import PART_NAMES, Arrays, quoted
+from ptheta.data.contents import Arrays, quoted
+from ptheta.data.folders import files_of, labels_and_parts
 from ptheta.data.streaming import file_key, fits_in_memory, mapped_array
 from ptheta.errors import PthetaError
 from ptheta.spaces import Categorical, Discrete, Space
@@ -51,12 +52,11 @@ def read_images(
     Raises:
         PthetaError: There are no images, or they differ in size, or one cannot be read.
     """
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
-    paths = [p for p in paths if not any(part.startswith(".") for part in p.parts[-2:])]
+    paths = files_of(folder, IMAGE_ENDINGS)
     if not paths:
         raise PthetaError(
-            f"{folder} holds no images. Give a folder with files ending in "
-            f"{', '.join(IMAGE_ENDINGS[:3])} or the like."
+            f"{folder} holds no images and no recordings. Give a folder with files ending in "
+            f"{', '.join(IMAGE_ENDINGS[:3])} or the like, or in .wav."
         )
     size, mode = _size_and_mode(folder, paths, image_size, channels)
     pixels, kept, unread = _decode_all(paths, size, mode, stream)
@@ -65,7 +65,7 @@ def read_images(
         raise PthetaError(f"{broken[0]} cannot be read as an image. Remove it or mend it.")
     if not kept:
         raise PthetaError(f"none of the {len(paths)} images of {folder} can be read.")
-    labels, parts = _labels_and_parts(folder, kept)
+    labels, parts = labels_and_parts(folder, kept)
     note = f"{len(kept)} images of {size[0]} x {size[1]} pixels, {'grey' if mode == 'L' else mode}."
     skipped = (
         (
@@ -195,23 +195,6 @@ def _to_mode(image: Image, mode: str) -> Image:
         # sixteen bits: Pillow's own conversion cuts off instead of scaling
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).astype(np.uint8))
     return image.convert(mode)
-
-
-def _labels_and_parts(
-    folder: Path, paths: Sequence[Path]
-) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.int64]]]:
-    relative = [path.relative_to(folder).parts for path in paths]
-    split = all(len(parts) > 1 and parts[0] in PART_NAMES for parts in relative)
-    split = split and any(parts[0] == "train" for parts in relative)
-    level = 1 if split else 0
-    labels: dict[str, NDArray[Any]] = {}
-    if all(len(parts) > level + 1 for parts in relative):
-        names = np.array([parts[level] for parts in relative])
-        labels = {"label": names} if len(set(names.tolist())) > 1 else {}
-    if not split:
-        return labels, {}
-    names = np.array([PART_NAMES[parts[0]] for parts in relative])
-    return labels, {name: np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
 
 
 def example_image(x: Tensor, space: Space) -> Image:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ptheta.data.arrays import interpret_array
-from ptheta.data.contents import Arrays, Contents, Frame, Sentences, Text, quoted
+from ptheta.data.audio import refuse_rate, sound_windows
+from ptheta.data.contents import Arrays, Contents, Frame, Sentences, Sounds, Text, quoted
 from ptheta.data.dataset import MappedRows
 from ptheta.data.schema import Summary, context_space_of, decide, encode, encode_context, space_of
 from ptheta.data.sentences import interpret_sentences
@@ -37,6 +38,7 @@ def interpret(
     kinds: Mapping[str, str] | None = None,
     drop: Sequence[str] = (),
     window: int | None = None,
+    rate: int | None = None,
 ) -> Examples:
     """The examples of contents, in a space that is inferred.
 
@@ -45,14 +47,18 @@ def interpret(
         context: The column of a table that examples are conditioned on, or None.
         kinds: The kinds of columns of a table that a person asked for.
         drop: The columns of a table to leave out.
-        window: The characters of a text that make one example; None takes 64.
+        window: The characters of a text that make one example, or the samples of sound; None
+            takes 64, or 1,024.
+        rate: The samples a second of sound; None takes the most common rate.
 
     Raises:
-        PthetaError: A column cannot be used, columns are named where there are none, or a window
-            is asked for where there is no text.
+        PthetaError: A column cannot be used, columns are named where there are none, a window is
+            asked for where there is no text and no sound, or a rate where there is no sound.
     """
-    if not isinstance(contents, Text):
+    if not isinstance(contents, Text | Sounds):
         refuse_window(window, contents.where)
+    if not isinstance(contents, Sounds):
+        refuse_rate(rate, contents.where)
     match contents:
         case Frame():
             return _interpret_frame(contents, context, kinds or {}, drop)
@@ -62,6 +68,11 @@ def interpret(
         case Sentences():
             _refuse_columns(contents, kinds, drop)
             return interpret_sentences(contents)
+        case Sounds():
+            _refuse_columns(contents, kinds, drop)
+            arrays, owners, _ = sound_windows(contents, window, rate)
+            examples = _with_contexts(interpret_array(arrays), arrays)
+            return replace(examples, owners=owners, ordered=owners is None)
         case Arrays():
             _refuse_columns(contents, kinds, drop)
             return _with_contexts(interpret_array(contents), contents)

@@ -14,10 +14,22 @@ from torch import Tensor
 
 from ptheta.border import Count, Seed, checked
 from ptheta.data.arrays import ARRAY_ENDINGS, conform_array, from_mapping, from_values, read_array
-from ptheta.data.contents import Arrays, Contents, Fractions, Frame, Sentences, Text, quoted
+from ptheta.data.audio import AUDIO_ENDINGS, conform_audio, read_audio, refuse_rate
+from ptheta.data.contents import (
+    Arrays,
+    Contents,
+    Fractions,
+    Frame,
+    Sentences,
+    Sounds,
+    Text,
+    few,
+    quoted,
+)
 from ptheta.data.dataset import Data, MappedRows, Split, Truth
 from ptheta.data.fetch import from_hub
-from ptheta.data.images import read_images
+from ptheta.data.folders import files_of
+from ptheta.data.images import IMAGE_ENDINGS, read_images
 from ptheta.data.interpret import interpret, stream_table
 from ptheta.data.schema import encode, encode_context
 from ptheta.data.sentences import END, conform_sentences
@@ -46,6 +58,7 @@ def load_data(
     splits: tuple[float, float, float] | None = None,
     image_size: Count | None = None,
     window: Count | None = None,
+    rate: Count | None = None,
     strict: bool = False,
     stream: bool | None = None,
     seed: Seed = 0,
@@ -54,9 +67,9 @@ def load_data(
 
     Arguments:
         source: A name (see `data_names`); ``hf:NAME`` for one of the Hugging Face hub; a path to a
-            CSV, TSV, Parquet, JSON lines, .npy, .npz or text file or to a folder of images; or a
-            tensor, an array, a table of pandas, a mapping of arrays, or a pair of examples and
-            labels.
+            CSV, TSV, Parquet, JSON lines, .npy, .npz, text or sound file or to a folder of images
+            or of recordings; or a tensor, an array, a table of pandas, a mapping of arrays, or a
+            pair of examples and labels.
         context: What examples are conditioned on: a column of a table, or ``label``.
         kinds: The kinds of columns, where they should not be inferred: ``real``, ``positive``,
             ``discrete`` or ``categorical``.
@@ -64,8 +77,11 @@ def load_data(
         splits: The fractions of train, validation and test. None takes the official splits, or
             else 0.7, 0.1 and 0.2 by seed.
         image_size: The side to scale and crop images to.
-        window: The characters of a text that make one example; None takes 64.
-        strict: Whether an image that cannot be read is an error rather than left out and counted.
+        window: The characters of a text that make one example, or the samples of sound; None
+            takes 64, or 1,024.
+        rate: The samples a second that recordings are brought to; None takes the most common.
+        strict: Whether an image or a recording that cannot be read is an error rather than left
+            out and counted.
         stream: Whether the examples stay on disk; None decides by the memory that is free.
         seed: The seed of the split, and of a synthetic set.
 
@@ -97,19 +113,22 @@ def load_data(
             "splits": None if splits is None else list(splits),
             "image_size": image_size,
             "window": window,
+            "rate": rate,
             "strict": strict,
             "stream": stream,
             "seed": seed,
         }
     if isinstance(source, str) and source in SYNTHETIC:
         refuse_window(window, source)
+        refuse_rate(rate, source)
         return replace(_synthetic(source, context, splits, seed), origin=origin)
     if path is not None and _stays_on_disk(path, stream):
         refuse_window(window, str(path))
+        refuse_rate(rate, str(path))
         examples = stream_table(path, context, kinds or {}, drop)
     else:
         contents = _read(source, path, image_size, strict, stream)
-        examples = interpret(contents, context, kinds or {}, drop, window)
+        examples = interpret(contents, context, kinds or {}, drop, window, rate)
     if stream and not isinstance(examples.x, MappedRows):
         note = (
             "It is in memory whole: CSV, TSV, Parquet and .npy files and folders of images can "
@@ -153,13 +172,17 @@ def load_rows(
         path = _existing(source)
         channels = space.shape[0] if space.layout == "image" else None
         contents = _read(source, path, image_size, strict=True, stream=False, channels=channels)
+    notes: tuple[str, ...] = ()
+    if isinstance(contents, Sounds):
+        contents = conform_audio(contents, space)
+        notes = contents.notes
     if context_space is None:
-        return Split(_conform(contents, space, columns))
+        return Split(_conform(contents, space, columns), notes=notes)
     name = context_name or "label"
     context = _context_of(contents, context_space, name)
     if isinstance(contents, Frame):
         contents = replace(contents, frame=contents.frame.drop(columns=name))
-    return Split(_conform(contents, space, columns), context)
+    return Split(_conform(contents, space, columns), context, notes)
 
 
 def data_names() -> dict[str, str]:
@@ -253,7 +276,11 @@ def _read_path(
     path: Path, image_size: int | None, strict: bool, stream: bool | None, channels: int | None
 ) -> Contents:
     if path.is_dir():
+        if _holds_sound(path, image_size):
+            return read_audio(path, strict=strict)
         return read_images(path, image_size, strict=strict, channels=channels, stream=stream)
+    if _ends(path, AUDIO_ENDINGS):
+        return read_audio(path, strict=strict)
     if _ends(path, TABLE_ENDINGS):
         return Frame(where=str(path), frame=read_table(path), notes=header_notes(path))
     if _ends(path, ARRAY_ENDINGS):
@@ -262,8 +289,24 @@ def _read_path(
         return read_text(path)
     raise PthetaError(
         f"{path} has an ending that is not known. Files ending in "
-        f"{', '.join((*TABLE_ENDINGS, *ARRAY_ENDINGS, '.txt'))} are read, and folders of images."
+        f"{', '.join((*TABLE_ENDINGS, *ARRAY_ENDINGS, '.txt', *AUDIO_ENDINGS))} are read, and "
+        "folders of images or recordings."
     )
+
+
+def _holds_sound(folder: Path, image_size: int | None) -> bool:
+    recordings = files_of(folder, AUDIO_ENDINGS)
+    images = files_of(folder, IMAGE_ENDINGS) if recordings else []
+    if images:
+        raise PthetaError(
+            f"{folder} holds {len(images)} image{'s'[: len(images) != 1]} "
+            f"({few((each.name for each in images), 1)}) and {len(recordings)} "
+            f"recording{'s'[: len(recordings) != 1]} ({few((each.name for each in recordings), 1)})"
+            ". Give a folder of one kind."
+        )
+    if recordings and image_size is not None:
+        raise PthetaError(f"a size is for folders of images, and {folder} holds recordings.")
+    return bool(recordings)
 
 
 def _from_memory(source: object) -> Contents:

@@ -4,7 +4,7 @@ __all__ = ["Examples", "assemble", "fingerprint", "refuse_few", "split_rows"]
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -36,9 +36,11 @@ class Examples:
         contexts: What they can be conditioned on, by name.
         columns: The names of the values of an example.
         notes: What a person should know, a sentence each.
-        parts: The rows of the splits that come with them.
+        parts: The rows of the splits that come with them, or the owners of those.
         splits: The fractions for a split by seed.
         ordered: Whether neighbours depend on each other, so that splits are stretches.
+        owners: What each row is a part of, such as a recording, with shape (rows,): nothing of one
+            owner stands in two splits. None where each row stands for itself.
     """
 
     where: str
@@ -52,6 +54,7 @@ class Examples:
     parts: Parts = field(default_factory=dict[str, NDArray[np.int64]])
     splits: Fractions = DEFAULT_SPLITS
     ordered: bool = False
+    owners: NDArray[np.int64] | None = None
 
 
 def assemble(
@@ -108,11 +111,25 @@ def split_rows(
         PthetaError: There are fewer than three rows, or the fractions are not three positive
             numbers that sum to one.
     """
-    n = len(examples.x)
-    refuse_few(n, examples.where)
+    refuse_few(len(examples.x), examples.where)
+    owners = examples.owners
+    if owners is None:
+        return _split(examples, np.arange(len(examples.x)), splits, seed)
+    train, validation, test = (
+        np.flatnonzero(np.isin(owners, part))
+        for part in _split(examples, np.unique(owners), splits, seed)
+    )
+    return train, validation, test
+
+
+def _split(
+    examples: Examples, units: NDArray[np.int64], splits: Fractions | None, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """What goes into train, validation and test, of rows or of their owners."""
     generator = np.random.default_rng(seed)
     if splits is None and examples.parts:
-        return _given(examples, generator)
+        parts = {name: part[np.isin(part, units)] for name, part in examples.parts.items()}
+        return _given(replace(examples, parts=parts), generator)
     fractions = splits or examples.splits
     positive = all(fraction > 0 for fraction in fractions)
     if len(fractions) != 3 or not positive or not abs(sum(fractions) - 1) <= 1e-6:
@@ -120,7 +137,9 @@ def split_rows(
             "splits must be three positive fractions that sum to 1, such as 0.7, 0.1, 0.2; "
             f"got {fractions}."
         )
-    order = np.arange(n) if examples.ordered else generator.permutation(n)
+    n = len(units)
+    refuse_few(n, examples.where)
+    order = units if examples.ordered else generator.permutation(units)
     validation, test = (max(1, round(n * fraction)) for fraction in fractions[1:])
     train = max(1, n - validation - test)
     first, second, third = np.split(order, [train, n - test])

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptheta.data.contents import Arrays, Contents, Frame, Sentences, Text
-from ptheta.data.homes import FETCHERS
+from ptheta.data.homes import FETCHERS, spoken_digits_of
 from ptheta.data.tables import read_table
 from ptheta.errors import PthetaError
 from ptheta.spaces import Binary, Discrete
@@ -282,6 +282,17 @@ def _eng_fra(paths: Sequence[Path]) -> Contents:
     )
 
 
+def _spoken_digits(paths: Sequence[Path]) -> Contents:
+    found = _arrays(paths[0])
+    samples = (found["audio_hi"].astype(np.uint16) << 8 | found["audio_lo"]).view(np.int16)
+    return spoken_digits_of(
+        np.split(samples, np.cumsum(found["length"])[:-1]),
+        digits=found["digit"],
+        speakers=found["speaker_names"][found["speaker"]],
+        takes=found["take"],
+    )
+
+
 _MNIST = tuple(
     f"images/mnist/{part}-{what}-ubyte.gz"
     for part in ("train", "t10k")
@@ -426,5 +437,12 @@ STANDARD: Mapping[str, Standard | Whole] = {
         _eng_fra,
         "A subset of the pairs of Tatoeba: short sentences, each once; not comparable with "
         "published figures. Its French sentences are the examples, 'english' is the context.",
+    ),
+    "spoken-digits": Standard(
+        "recordings of digits by six speakers, 8 kHz, as windows of samples",
+        ("audio/fsdd_subset.npz",),
+        _spoken_digits,
+        "900 of the 3,000 recordings of the Free Spoken Digit Dataset: all of its test recordings "
+        "(takes 0 to 4), and takes 5 to 14. 'digit' and 'speaker' can be the context.",
     ),
 }

@@ -114,7 +114,7 @@ def conform_text(contents: Text, space: Space) -> Tensor:
 
 
 def refuse_window(window: int | None, where: str) -> None:
-    """Refuses a window where there is no running text.
+    """Refuses a window where there is no running text and no sound.
 
     Arguments:
         window: The window that is asked for, or None.

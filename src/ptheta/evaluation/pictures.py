@@ -18,7 +18,7 @@ from ptheta.evaluation.bench import Entry
 from ptheta.evaluation.compare import Comparison
 from ptheta.evaluation.estimate import Estimate
 from ptheta.evaluation.features import MetricFeatures
-from ptheta.spaces import Space
+from ptheta.spaces import Space, rate_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ _LIGHT, _DARK = _Theme("#22262b", "#c4c9cf"), _Theme("#dfe3e8", "#4a5058")
 def examples_picture(
     x: Tensor, space: Space, real: Tensor, alt: str, colour: int | None = None
 ) -> Picture:
-    """Examples: a grid of images, or points in the plane.
+    """Examples: a grid of images or of spectrograms, or points in the plane.
 
     What has more than two values is shown by its first two principal components, which are those
     of the real examples.
@@ -64,7 +64,7 @@ def examples_picture(
         alt: What it shows, in words.
         colour: The number of the recipe, None for real examples.
     """
-    if space.layout == "image":
+    if space.layout == "image" or rate_of(space) is not None:
         return _grid(x, space, alt)
     (points, ground), names = _planar(x, space, real)
 
@@ -239,9 +239,12 @@ def _colour(number: int) -> str:
 
 def _grid(x: Tensor, space: Space, alt: str) -> Picture:
     from ptheta.data.images import image_grid
+    from ptheta.data.spectrograms import sound_grid
 
-    buffer = io.BytesIO()
-    image_grid(x[:_IMAGES], space, columns=8).save(buffer, "PNG")
+    buffer, shown = io.BytesIO(), x[:_IMAGES]
+    sound = rate_of(space) is not None
+    grid = sound_grid(shown) if sound else image_grid(shown, space, columns=8)
+    grid.save(buffer, "PNG")
     uri = _uri(buffer)
     return Picture(uri, uri, alt, 2.9)
 

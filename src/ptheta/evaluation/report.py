@@ -185,6 +185,8 @@ def _loading(origin: Mapping[str, Any]) -> list[str]:
         words += ["--size", str(origin["image_size"])]
     if origin.get("window"):
         words += ["--window", str(origin["window"])]
+    if origin.get("rate"):
+        words += ["--rate", str(origin["rate"])]
     if origin.get("strict"):
         words.append("--strict")
     if origin.get("stream") is not None:

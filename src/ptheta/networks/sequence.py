@@ -26,13 +26,22 @@ class SequenceNetwork(nn.Module, ABC):
         in_features: The size of an input.
         features: The size of an output.
         window: The inputs at most that are read together; None reads on without end.
+        context_features: The last features of an input that are those of a context, the same at
+            every place of a sequence; 0 means that there is none.
     """
 
-    def __init__(self, in_features: int, features: int, window: int | None = None) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        features: int,
+        window: int | None = None,
+        context_features: int = 0,
+    ) -> None:
         super().__init__()
         self.in_features = in_features
         self.features = features
         self.window = window
+        self.context_features = context_features
 
     @abstractmethod
     def forward(self, inputs: Tensor) -> Tensor:

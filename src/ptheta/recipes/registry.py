@@ -55,6 +55,7 @@ RECIPES: dict[str, str] = {
     "char-lstm": "ptheta.recipes.autoregressive.sequences:char_lstm",
     "char-gru": "ptheta.recipes.autoregressive.sequences:char_gru",
     "transformer": "ptheta.recipes.autoregressive.sequences:transformer",
+    "wavenet": "ptheta.recipes.autoregressive.sequences:wavenet",
     "realnvp": "ptheta.recipes.flows:realnvp",
     "vae": "ptheta.recipes.latent:vae",
     "gan": "ptheta.recipes.implicit:gan",

@@ -47,6 +47,7 @@ class Origin(BaseModel):
     splits: Annotated[list[float], Field(min_length=3, max_length=3)] | None = None
     image_size: Annotated[int, Field(ge=1)] | None = None
     window: Annotated[int, Field(ge=1)] | None = None
+    rate: Annotated[int, Field(ge=1)] | None = None
     strict: bool = False
     stream: bool | None = None
     seed: Annotated[int, Field(ge=0, le=_MOST)] = 0

@@ -4,6 +4,7 @@ import torch
 from ptheta.models.autoregressive.sequence import SequenceModel, _kept
 from ptheta.networks.recurrent import Recurrent
 from ptheta.networks.transformer import Transformer
+from ptheta.networks.wavenet import WaveNet
 from ptheta.spaces import Binary, Categorical, Discrete, Real
 from ptheta.testing.examples import example_context, example_rows, states
 
@@ -12,6 +13,7 @@ NETWORKS = {
     "lstm": lambda length: Recurrent(8, 12, 1, "lstm"),
     "gru": lambda length: Recurrent(8, 12, 2, "gru"),
     "transformer": lambda length: Transformer(8, 2, 2, length),
+    "wavenet": lambda length: WaveNet(8, 3, skip_channels=12),
 }
 SPACE = Categorical((7,), 5, layout="sequence")
 
@@ -94,6 +96,28 @@ def test_draws_are_those_of_a_whole_pass_for_each_symbol(network, context_space)
     assert torch.equal(model.draw(uniforms, context).long(), naive(model, uniforms, context))
 
 
+@pytest.mark.parametrize("context_space", [Categorical(categories=3), Real((2,))])
+def test_a_network_that_takes_a_context_is_handed_it(context_space):
+    space = Categorical((5,), 3, layout="sequence")
+    features = 3 if isinstance(context_space, Categorical) else 2
+    model = SequenceModel(space, WaveNet(6, 3, context_features=features), context_space)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    model = model.double().eval()
+    every = states(space)
+    context = example_context(context_space, 4)
+    log_p = torch.stack([model.log_prob(every, c.expand(len(every), *c.shape)) for c in context])
+    torch.testing.assert_close(log_p.exp().sum(dim=1), torch.ones(4).double(), atol=1e-9, rtol=0)
+    assert log_p.reshape(4, 3, -1).exp().sum(dim=2).std(dim=0).max() > 1e-2
+    uniforms, context = torch.rand(2, 5, 50), example_context(context_space, 50)
+    assert torch.equal(model.draw(uniforms, context).long(), naive(model, uniforms, context))
+    torch.manual_seed(2)
+    extended = model.extend(every[:50, :2], context, length=12).long()
+    torch.manual_seed(2)
+    expected = naive(model, torch.rand(2, 10, 50), context, every[:50, :2].long())
+    assert torch.equal(extended, expected)
+
+
 def test_tied_weights_are_those_of_the_embeddings():
     model = make("transformer", tied=True).double()
     outputs = torch.randn(4, 8, dtype=torch.float64)
@@ -164,8 +188,9 @@ def test_options_change_what_is_drawn_from(network, options):
     assert ((share - p).abs() <= 5 * (p * (1 - p) / n).sqrt()).all()
 
 
-def test_a_recurrent_network_goes_on_with_its_state_beyond_the_length():
-    model = make("lstm").double()
+@pytest.mark.parametrize("name", ["lstm", "wavenet"])
+def test_a_network_without_a_window_goes_on_beyond_the_length(name):
+    model = make(name).double()
     torch.manual_seed(1)
     extended = model.extend(torch.tensor([[1, 2]]), length=40).long()
     torch.manual_seed(1)
@@ -251,6 +276,8 @@ def test_what_does_not_fit_is_refused():
         SequenceModel(SPACE, Transformer(8, 2, 1, 6))
     with pytest.raises(ValueError, match=r"as large as inputs \(8\), got 12"):
         SequenceModel(SPACE, Recurrent(8, 12), tied=True)
+    with pytest.raises(ValueError, match="takes a context of 4 features, and there are 3"):
+        SequenceModel(SPACE, WaveNet(8, 2, context_features=4), Categorical(categories=3))
     model = make("gru")
     with pytest.raises(ValueError, match=r"shape \(batch, 7\), got \(2, 6\)"):
         model.log_prob(torch.zeros(2, 6))

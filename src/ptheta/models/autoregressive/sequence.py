@@ -24,7 +24,7 @@ from ptheta.spaces import Categorical, Discrete, Real, Space
 
 
 class SequenceModel(Normalised):
-    """Sequences of symbols, by any causal network: recurrent, or a Transformer.
+    """Sequences of symbols, by any causal network: recurrent, a Transformer, or a WaveNet.
 
     References:
         Generating Sequences With Recurrent Neural Networks (Graves, 2013),
@@ -35,13 +35,14 @@ class SequenceModel(Normalised):
     Arguments:
         space: Levels or categories in a row. They may be drawn beyond its length.
         network: The network that reads them.
-        context_space: What they are conditioned on, or None. It is added to every input.
+        context_space: What they are conditioned on, or None. It is added to every input, or is a
+            part of it where the network takes a context.
         tied: Whether the weights of the outputs are the embeddings of the symbols.
         embedding_scale: The deviation of the embeddings at the start.
 
     Raises:
         ValueError: The values are no symbols in a row, or the network cannot read so many, or
-            tied weights differ in size.
+            takes another context, or tied weights differ in size.
 
     Example:
         >>> from ptheta.networks.recurrent import Recurrent
@@ -70,17 +71,21 @@ class SequenceModel(Normalised):
             raise ValueError(
                 f"a sequence of {space.features} needs a window as long, got {network.window}"
             )
-        if tied and network.features != network.in_features:
+        symbols, size = self.kind.categories, network.in_features - network.context_features
+        if tied and network.features != size:
             raise ValueError(
-                f"tied weights need outputs as large as inputs ({network.in_features}), got "
-                f"{network.features}"
+                f"tied weights need outputs as large as inputs ({size}), got {network.features}"
             )
-        symbols, size = self.kind.categories, network.in_features
         self.context = ContextFeatures(context_space)
+        if network.context_features not in (0, self.context.features):
+            raise ValueError(
+                f"the network takes a context of {network.context_features} features, and there "
+                f"are {self.context.features}"
+            )
         self.start = nn.Parameter(embedding_scale * torch.randn(size))
         self.embedding = nn.Embedding(symbols, size)
         nn.init.normal_(self.embedding.weight, std=embedding_scale)
-        given = self.context.features
+        given = 0 if network.context_features else self.context.features
         self.condition = nn.Linear(given, size, bias=False) if given else None
         self.network = network
         self.output = None if tied else nn.Linear(network.features, symbols, bias=False)
@@ -181,14 +186,19 @@ class SequenceModel(Normalised):
         inputs = self.embedding(codes)
         if start:
             inputs = torch.cat([self.start.expand(len(codes), 1, -1), inputs], dim=1)
-        return inputs if condition is None else inputs + condition
+        if condition is None:
+            return inputs
+        if self.condition is not None:
+            return inputs + condition
+        return torch.cat([inputs, condition.expand(-1, inputs.shape[1], -1)], dim=2)
 
     def condition_of(self, context: Tensor | None, rows: int) -> Tensor | None:
-        """What the context adds to each input, with shape (rows, 1, in_features), or None."""
+        """What the context adds to each input, or its part of that, (rows, 1, any), or None."""
         features = self.context(context, rows)
-        if features is None or self.condition is None:
+        if features is None:
             return None
-        return self.condition(features.to(self.start.dtype)).unsqueeze(1)
+        features = features.to(self.start.dtype).unsqueeze(1)
+        return features if self.condition is None else self.condition(features)
 
     def logits(self, outputs: Tensor) -> Tensor:
         """The logits of the next symbol, (..., symbols), from outputs of the network."""

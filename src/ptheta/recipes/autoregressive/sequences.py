@@ -1,15 +1,18 @@
 """Models of sequences: one symbol after the other, of any length."""
 
-__all__ = ["char_gru", "char_lstm", "char_rnn", "transformer"]
+__all__ = ["char_gru", "char_lstm", "char_rnn", "transformer", "wavenet"]
 
+import math
 from typing import Annotated
 
 from annotated_types import Ge
 
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.sequence import SequenceModel
+from ptheta.networks.context import ContextFeatures
 from ptheta.networks.recurrent import Cell, Recurrent
 from ptheta.networks.transformer import Transformer
+from ptheta.networks.wavenet import WaveNet
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood
 from ptheta.recipes.settings import Count, Fraction, Rate
@@ -17,6 +20,8 @@ from ptheta.spaces import Categorical, Discrete, Real, Space
 
 _MOST_LEVELS = 256
 _LONG = 32
+_MOST_LAYERS = 10
+_SYMBOLS = 8192  # of a batch of long sequences
 # the state and the layers for long sequences: about the weights of the Transformer's default
 _SIZES: dict[Cell, tuple[int, int]] = {"rnn": (512, 1), "lstm": (256, 2), "gru": (288, 2)}
 
@@ -185,6 +190,56 @@ def transformer(
     layers = layers or (4 if _is_long(space) else 2)
     network = Transformer(features, heads, layers, space.features, dropout)
     model = SequenceModel(space, network, context_space, tied=tied)
+    return by_likelihood(model, learning_rate, weight_decay, batch_size, steps, clip=1.0)
+
+
+def wavenet(
+    space: Space,
+    context_space: Categorical | Real | None = None,
+    *,
+    channels: Count = 32,
+    layers: Count | None = None,
+    stacks: Count = 1,
+    skip_channels: Count | None = None,
+    learning_rate: Rate = 3e-3,
+    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    batch_size: Count | None = None,
+    steps: Count = 2000,
+) -> Algorithm:
+    """WaveNet: symbols one after the other, by dilated causal convolutions with gates.
+
+    Made for sound in 256 mu-law levels. A context shifts the gates of every layer.
+
+    References:
+        WaveNet: A Generative Model for Raw Audio (van den Oord et al., 2016),
+        https://arxiv.org/abs/1609.03499
+
+    Arguments:
+        space: What one example is: a sequence of categories or of up to 256 levels.
+        context_space: What the model is conditioned on, if anything.
+        channels: The size of an embedding, and the channels within a layer.
+        layers: The layers of a stack, each reaching twice as far back as the one before; none
+            means as many as see the whole sequence, and at most 10, which see 1,024 symbols.
+        stacks: How often the dilations begin anew.
+        skip_channels: The channels of the two layers before the logits; none means 64 for
+            sequences of less than 32 symbols, else 128.
+        learning_rate: The step size of Adam.
+        weight_decay: The decay of the weights per unit of learning rate.
+        batch_size: The number of examples in a batch; none means as many as hold 8,192 symbols,
+            and at most 32.
+        steps: The number of steps where no budget is given.
+    """
+    _refuse_others(space)
+    reach = max(1, math.ceil(math.log2(space.features)))
+    network = WaveNet(
+        channels,
+        layers or min(reach, _MOST_LAYERS),
+        stacks,
+        skip_channels or (128 if _is_long(space) else 64),
+        ContextFeatures(context_space).features,
+    )
+    model = SequenceModel(space, network, context_space, embedding_scale=1.0)
+    batch_size = batch_size or min(32, max(1, _SYMBOLS // space.features))
     return by_likelihood(model, learning_rate, weight_decay, batch_size, steps, clip=1.0)
 
 
