@@ -12,8 +12,19 @@ calls its layers through an `Evaluate`: for whole images here, and row by row or
 `ptheta.networks.incremental`.
 """
 
-__all__ = ["CausalConv2d", "Evaluate", "Whole", "along", "raster", "vertical"]
+__all__ = [
+    "CausalConv2d",
+    "Evaluate",
+    "EvaluateStates",
+    "PixelStates",
+    "Recurrence",
+    "Whole",
+    "along",
+    "raster",
+    "vertical",
+]
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import torch
@@ -104,6 +115,46 @@ class CausalConv2d(nn.Module):
         return y if self.shift is None else y + self.shift(context)[:, :, None, None]
 
 
+class PixelStates(Protocol):
+    """The states of a recurrence, computed for one pixel after the other, and its colours."""
+
+    def begin(self) -> None:
+        """Begins the next row."""
+        ...
+
+    def __call__(self, gates: Tensor, column: int, colour: int) -> Tensor:
+        """The states of a colour of a pixel.
+
+        Arguments:
+            gates: What is added to its gates, with shape (n, gates of that colour).
+            column: The column of the pixel.
+            colour: The colour.
+        """
+        ...
+
+
+class Recurrence(nn.Module, ABC):
+    """States of pixels that see the states of pixels before them. Abstract."""
+
+    @abstractmethod
+    def forward(self, gates: Tensor) -> Tensor:
+        """The states, with shape (batch, features, height, width).
+
+        Arguments:
+            gates: What is added to the gates, with shape (batch, gates, height, width).
+        """
+
+    @abstractmethod
+    def by_pixels(self, n: int, width: int, colours: int) -> PixelStates:
+        """The same, pixel by pixel.
+
+        Arguments:
+            n: The number of images.
+            width: The number of pixels in a row.
+            colours: The number of colours.
+        """
+
+
 class Evaluate(Protocol):
     """A way of computing a layer: for whole images, for a row, or for a pixel.
 
@@ -124,6 +175,19 @@ class Evaluate(Protocol):
         ...
 
 
+class EvaluateStates(Evaluate, Protocol):
+    """A way of computing a layer, and states that go along from pixel to pixel."""
+
+    def states(self, layer: Recurrence, gates: Tensor) -> Tensor:
+        """The states of a recurrence.
+
+        Arguments:
+            layer: The recurrence.
+            gates: What is added to its gates, as another layer gave it.
+        """
+        ...
+
+
 class Whole:
     """Evaluates layers on whole images.
 
@@ -140,6 +204,9 @@ class Whole:
         assert x is not None
         y = layer(x, self.context)
         return y if added is None else y + added
+
+    def states(self, layer: Recurrence, gates: Tensor) -> Tensor:
+        return layer(gates)
 
 
 def raster(
