@@ -6,17 +6,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ptheta.networks.causal import Recurrence
+from ptheta.networks.causal import Recurrence, along
 from ptheta.networks.sweeps import advance, by_diagonals, by_rows, sweep
 
 
 class ImageLSTM(Recurrence):
-    """States of pixels whose gates see the states of neighbours. Abstract.
+    """States of pixels whose gates see their own inputs and the states of neighbours. Abstract.
+
+    The forget gates start open.
 
     Arguments:
+        inputs: The colour of each input channel, ascending.
         colours: The colour of each feature of a state, ascending.
         directions: The number of states that a pixel has.
         neighbours: The number of states that the gates of each see.
+        kernel_size: The width of the convolution that leads from the inputs to the gates.
+        context_features: The number of features of a context, which shift the gates.
 
     Attributes:
         weight: What the neighbours' states add to the gates, with shape
@@ -25,23 +30,33 @@ class ImageLSTM(Recurrence):
 
     colours: Tensor
 
-    def __init__(self, colours: Tensor, directions: int, neighbours: int) -> None:
+    def __init__(
+        self,
+        inputs: Tensor,
+        colours: Tensor,
+        directions: int,
+        neighbours: int,
+        kernel_size: int,
+        context_features: int,
+    ) -> None:
         super().__init__()
         features = len(colours)
         seen = neighbours * features
+        gates = colours.repeat(4 * directions)
         self.register_buffer("colours", colours, persistent=False)
+        self.enter = along(inputs, gates, kernel_size, context_features=context_features)
         self.weight = nn.Parameter(torch.empty(directions, 4 * features, seen))
         nn.init.uniform_(self.weight, -(seen**-0.5), seen**-0.5)
+        with torch.no_grad():
+            self.enter.bias.view(directions, 4, features)[:, 1] = 1
 
-    @property
-    def gates(self) -> Tensor:
-        """The colour of each gate that is to be handed in."""
-        return self.colours.repeat(4 * len(self.weight))
-
-    def _batch_last(self, gates: Tensor) -> Tensor:
-        # rows and diagonals are then slices, and to turn it so is a plain transpose
-        turned = gates.flatten(1).t().contiguous()
-        return turned.view(len(self.weight), -1, *gates.shape[2:], len(gates))
+    def _gates(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """What is added to the gates, with shape (directions, gates, height, width, batch)."""
+        # where the batch stands last in memory, rows and diagonals are slices; the inputs are
+        # fewer than the gates, and to turn them is one plain transpose
+        turned = x.flatten(1).t().contiguous().unflatten(0, x.shape[1:]).movedim(-1, 0)
+        gates = self.enter(turned, context).movedim(0, -1).contiguous()
+        return gates.unflatten(0, (len(self.weight), -1))
 
 
 class RowLSTM(ImageLSTM):
@@ -52,22 +67,27 @@ class RowLSTM(ImageLSTM):
         https://arxiv.org/abs/1601.06759, section 3.1 and equation 3
 
     Arguments:
+        inputs: The colour of each input channel, ascending.
         colours: The colour of each feature of a state, ascending.
-        kernel_size: The width of the window, an odd number.
+        kernel_size: The width of the window, and of the masked convolution over the inputs, an
+            odd number.
+        context_features: The number of features of a context, which shift the gates.
 
     Example:
-        >>> layer = RowLSTM(torch.zeros(5, dtype=torch.long))
-        >>> layer(torch.zeros(2, 20, 8, 8)).shape
+        >>> colour = torch.zeros(5, dtype=torch.long)
+        >>> RowLSTM(colour, colour)(torch.zeros(2, 5, 8, 8)).shape
         torch.Size([2, 5, 8, 8])
     """
 
-    def __init__(self, colours: Tensor, kernel_size: int = 3) -> None:
-        super().__init__(colours, 1, kernel_size)
+    def __init__(
+        self, inputs: Tensor, colours: Tensor, kernel_size: int = 3, context_features: int = 0
+    ) -> None:
+        super().__init__(inputs, colours, 1, kernel_size, kernel_size, context_features)
         self.kernel_size = kernel_size
 
-    def forward(self, gates: Tensor) -> Tensor:
-        order = by_rows(*gates.shape[2:], self.kernel_size)
-        return sweep(self._batch_last(gates), self.weight, order)[0].movedim(-1, 0)
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        order = by_rows(*x.shape[2:], self.kernel_size)
+        return sweep(self._gates(x, context), self.weight, order)[0].movedim(-1, 0)
 
     def by_pixels(self, n: int, width: int, colours: int) -> "_RowByPixels":
         return _RowByPixels(self, n, width, colours)
@@ -77,27 +97,29 @@ class DiagonalBiLSTM(ImageLSTM):
     """Diagonal BiLSTM: from both upper corners, the gates see the pixel before and that above.
 
     What comes from the right is moved down by a row before the two are added, so that a pixel
-    sees all pixels before it and none after. Both are one sweep, of which one image is turned.
+    sees nothing of what is after it. Both are one sweep, of which one image is turned.
 
     References:
         Pixel Recurrent Neural Networks (van den Oord, Kalchbrenner & Kavukcuoglu, 2016),
         https://arxiv.org/abs/1601.06759, section 3.2, equation 3 and figure 3
 
     Arguments:
+        inputs: The colour of each input channel, ascending.
         colours: The colour of each feature of a state, ascending.
+        context_features: The number of features of a context, which shift the gates.
 
     Example:
-        >>> layer = DiagonalBiLSTM(torch.zeros(5, dtype=torch.long))
-        >>> layer(torch.zeros(2, 40, 8, 8)).shape
+        >>> colour = torch.zeros(5, dtype=torch.long)
+        >>> DiagonalBiLSTM(colour, colour)(torch.zeros(2, 5, 8, 8)).shape
         torch.Size([2, 5, 8, 8])
     """
 
-    def __init__(self, colours: Tensor) -> None:
-        super().__init__(colours, 2, 2)
+    def __init__(self, inputs: Tensor, colours: Tensor, context_features: int = 0) -> None:
+        super().__init__(inputs, colours, 2, 2, 1, context_features)
 
-    def forward(self, gates: Tensor) -> Tensor:
-        left, right = self._batch_last(gates)
-        order = by_diagonals(*gates.shape[2:])
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        left, right = self._gates(x, context)
+        order = by_diagonals(*x.shape[2:])
         left, right = sweep(torch.stack([left, right.flip(2)]), self.weight, order)
         above = F.pad(right.flip(2)[:, :-1], (0, 0, 0, 0, 1, 0))
         return (left + above).movedim(-1, 0)

@@ -69,14 +69,14 @@ class Pixels:
             kept.begin(added)
         return kept(x, self.column, self.colour)
 
-    def states(self, layer: Recurrence, gates: Tensor) -> Tensor:
+    def states(self, layer: Recurrence, x: Tensor) -> Tensor:
         """The states of a recurrence, with shape (n, features of the colour in hand)."""
         kept = self.recurrences.get(layer)
         if kept is None:
             kept = self.recurrences[layer] = layer.by_pixels(self.n, self.width, self.colours)
         if self.begins:
             kept.begin()
-        return kept(gates, self.column, self.colour)
+        return kept(self(layer.enter, x), self.column, self.colour)
 
     @property
     def begins(self) -> bool:

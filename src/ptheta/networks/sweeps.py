@@ -32,7 +32,7 @@ class Sweep:
 
     The states stand in an image with a row of zeros above it and columns of zeros to its left,
     where neighbours are that the image does not have. What runs over the right edge meets the
-    zeros at the left of the next row.
+    zeros at the left of the next row, and there are as many at the end.
 
     Arguments:
         height: The number of rows of the image.
@@ -55,7 +55,7 @@ class Sweep:
     @property
     def states(self) -> int:
         """The number of states, zeros included."""
-        return (self.height + 1) * (self.width + self.left)
+        return (self.height + 1) * (self.width + self.left) + self.left
 
     def steps(self) -> Iterator[tuple[slice, slice]]:
         """The pixels and the states of each step."""
@@ -123,8 +123,7 @@ def sweep(x: Tensor, weight: Tensor, order: Sweep) -> Tensor:
     found: tuple[Tensor, Tensor, Tensor] = _Sweep.apply(  # pyright: ignore[reportAssignmentType]
         x.flatten(2, 3), weight, order
     )
-    grid = found[0].unflatten(2, (order.height + 1, order.width + order.left))
-    return grid[:, :, 1:, order.left :]
+    return _image(found[0], 0, order)
 
 
 def advance(gates: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,17 +166,20 @@ class _Sweep(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         x, weight, order = inputs
         ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)  # zeros for what has none are large, and never read
         ctx.save_for_backward(x, weight, *output)
         ctx.order = order
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *gradients: Tensor
+        ctx: Any, *gradients: Tensor | None
     ) -> tuple[Tensor | None, ...]:
+        if gradients[0] is None:
+            return None, None, None
         x, weight, states, cells, kept = ctx.saved_tensors
         order: Sweep = ctx.order
-        of_x, of_weight = torch.empty_like(x), torch.zeros_like(weight)
+        of_x = weight.new_empty(x.shape)
         of_states, of_cells = gradients[0].clone(), torch.zeros_like(cells)
         steps = list(zip(order.steps(), _gates(kept, x, order), strict=True))
         for (pixels, places), gates in reversed(steps):
@@ -191,13 +193,13 @@ class _Sweep(torch.autograd.Function):
             )
             of_cells[:, :, before] = of_before
             of_x[:, :, pixels] = slope
-            flat = slope.flatten(2)
-            of_weight.baddbmm_(flat, _seen(states, places, order).transpose(1, 2))
-            back = (weight.transpose(1, 2) @ flat).unflatten(2, slope.shape[2:])
+            back = (weight.transpose(1, 2) @ slope.flatten(2)).unflatten(2, slope.shape[2:])
             parts = back.chunk(len(order.neighbours), dim=1)
             for part, neighbour in zip(parts, order.neighbours, strict=True):
                 of_states[:, :, _moved(places, neighbour)] += part
-        return of_x, of_weight, None
+        images = [_image(states, neighbour, order) for neighbour in order.neighbours]
+        seen = torch.cat(images, dim=1).flatten(2)
+        return of_x.to(x.dtype), of_x.flatten(2) @ seen.transpose(1, 2), None
 
 
 def _advance_backward(
@@ -207,10 +209,15 @@ def _advance_backward(
     i, f, o, g = gates.chunk(4, dim=1)
     shown = cell.tanh()
     of_cell = of_cell + torch.ops.aten.tanh_backward(of_state * o, shown)
-    slope = torch.cat([of_cell * g, of_cell * before, of_state * shown, of_cell * i], dim=1)
-    gated = 3 * before.shape[1]
-    slope[:, :gated] = torch.ops.aten.sigmoid_backward(slope[:, :gated], gates[:, :gated])
-    slope[:, gated:] = torch.ops.aten.tanh_backward(slope[:, gated:], g)
+    slope = torch.empty_like(gates)
+    factors = ((of_cell, g), (of_cell, before), (of_state, shown), (of_cell, i))
+    for part, (one, other) in zip(slope.chunk(4, dim=1), factors, strict=True):
+        torch.mul(one, other, out=part)
+    gated = slice(3 * before.shape[1])
+    sigmoids = slope[:, gated]
+    torch.ops.aten.sigmoid_backward(sigmoids, gates[:, gated], grad_input=sigmoids)
+    content = slope[:, gated.stop :]
+    torch.ops.aten.tanh_backward(content, g, grad_input=content)
     return slope, of_cell * f
 
 
@@ -226,6 +233,14 @@ def _seen(states: Tensor, places: slice, order: Sweep) -> Tensor:
     """The states of all neighbours, with shape (directions, neighbours * features, any)."""
     parts = [states[:, :, _moved(places, neighbour)] for neighbour in order.neighbours]
     return torch.cat(parts, dim=1).flatten(2)
+
+
+def _image(states: Tensor, by: int, order: Sweep) -> Tensor:
+    """The states that such a step leads to from each pixel, as an image."""
+    wide = order.width + order.left
+    start = wide + order.left + by
+    rows = states[:, :, start : start + order.height * wide]
+    return rows.unflatten(2, (order.height, wide))[:, :, :, : order.width]
 
 
 def _moved(places: slice, by: int) -> slice:

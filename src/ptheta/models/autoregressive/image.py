@@ -124,7 +124,7 @@ class CausalImages(Normalised):
         features = F.pad(features, (0, self.margin)) if self.margin else features
         moved = F.pad(features, (0, 0, 1, -1))
         hidden = self.hidden(features, self.above(moved, evaluate), evaluate)
-        parameters = self._from_hidden(hidden[..., : x.shape[3]], evaluate)
+        parameters = self._from_hidden(hidden, evaluate)[..., : x.shape[3]]
         # from (batch, colours x size, ...) to what the head wants, (batch, size x values)
         parts = parameters.unflatten(1, (self.space.shape[0], -1)).transpose(1, 2)
         return self.head(parts.flatten(1))

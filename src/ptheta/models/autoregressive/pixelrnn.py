@@ -4,12 +4,11 @@ __all__ = ["PixelRNN", "Sweeping"]
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from ptheta.models.autoregressive.residual_image import ResidualImages
 from ptheta.networks.causal import EvaluateStates, along
-from ptheta.networks.image_lstm import DiagonalBiLSTM, RowLSTM
+from ptheta.networks.image_lstm import DiagonalBiLSTM, ImageLSTM, RowLSTM
 from ptheta.spaces import Categorical, Discrete, Real
 
 Sweeping = Literal["row", "diagonal"]
@@ -51,6 +50,7 @@ class PixelRNN(ResidualImages):
         ValueError: The space is not one of images of levels, or the width is even.
 
     Example:
+        >>> import torch
         >>> from ptheta.spaces import Binary
         >>> model = PixelRNN(Binary((1, 2, 2), "image"), channels=4, layers=1)
         >>> every = torch.cartesian_prod(*[torch.arange(2)] * 4).reshape(-1, 1, 2, 2)
@@ -80,38 +80,25 @@ class PixelRNN(ResidualImages):
         )
         if kernel_size % 2 == 0:
             raise ValueError(f"expected a kernel of odd width, got {kernel_size}")
-        given = self.context.features
-        # the diagonal's gates see their own pixel alone, the states do the rest
-        width = kernel_size if lstm == "row" else 1
         self.margin = 0 if lstm == "row" else 1
-        states = [
-            RowLSTM(self.inner, kernel_size) if lstm == "row" else DiagonalBiLSTM(self.inner)
+        outer, inner, given = self.outer, self.inner, self.context.features
+        states = (
+            RowLSTM(outer, inner, kernel_size, given)
+            if lstm == "row"
+            else DiagonalBiLSTM(outer, inner, given)
             for _ in range(layers)
-        ]
-        self.blocks = nn.ModuleList(
-            _Block(self.outer, self.inner, layer, width, given, dropout) for layer in states
         )
+        self.blocks = nn.ModuleList(_Block(layer, outer, dropout) for layer in states)
 
 
 class _Block(nn.Module):
-    def __init__(
-        self,
-        outer: Tensor,
-        inner: Tensor,
-        states: RowLSTM | DiagonalBiLSTM,
-        kernel_size: int,
-        context_features: int,
-        dropout: float,
-    ) -> None:
+    def __init__(self, states: ImageLSTM, outer: Tensor, dropout: float) -> None:
         super().__init__()
-        self.enter = along(outer, states.gates, kernel_size, context_features=context_features)
         self.states = states
-        self.leave = along(inner, outer, 1)
+        self.leave = along(states.colours, outer, 1)
         self.dropout = nn.Dropout(dropout)
-        with torch.no_grad():
-            # cells keep what they have until training says otherwise
-            self.enter.bias.view(-1, 4, len(inner))[:, 1] = 1
 
     def forward(self, x: Tensor, evaluate: EvaluateStates) -> Tensor:
-        y = evaluate.states(self.states, evaluate(self.enter, x))
-        return x + evaluate(self.leave, self.dropout(y))
+        y = self.dropout(evaluate.states(self.states, x))
+        # a sum stands in memory as what is named first: from here on the batch is last
+        return evaluate(self.leave, y) + x
