@@ -6,13 +6,17 @@ python benchmarks/autoregressive.py [system ...]
 from timing import interleaved, machine  # isort: skip
 
 import argparse
+from collections.abc import Callable
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ptheta.models.autoregressive.image import CausalImages
 from ptheta.models.autoregressive.pixelcnn import PixelCNN
+from ptheta.models.autoregressive.pixelrnn import PixelRNN
+from ptheta.networks.image_lstm import DiagonalBiLSTM
 from ptheta.objectives.likelihood import MaximumLikelihood
 from ptheta.objectives.types import Batch
 from ptheta.spaces import Binary
@@ -29,8 +33,8 @@ def report(title: str, unit: str, seconds: dict[str, float]) -> None:
         print(f"  {name:34} {1 / taken:10.2f} {unit} a second, {taken / first:6.2f}x our time")
 
 
-def pixelcnn_drawing(n: int = 16, evaluations: int = 8) -> None:
-    model = PixelCNN(IMAGES, channels=CHANNELS, blocks=BLOCKS).eval()
+def drawing(model: CausalImages, title: str, n: int = 16, evaluations: int = 8) -> None:
+    model.eval()
     uniforms = torch.rand(2, IMAGES.features, n)
     blank = torch.zeros(n, *IMAGES.shape)
 
@@ -45,7 +49,19 @@ def pixelcnn_drawing(n: int = 16, evaluations: int = 8) -> None:
         return n * evaluations / IMAGES.features
 
     seconds = interleaved({"ptheta": cached, "a whole evaluation a pixel": whole}, rounds=5)
-    report(f"PixelCNN drawing, {n} images of 28 x 28 at a time", "images", seconds)
+    report(f"{title} drawing, {n} images of 28 x 28 at a time", "images", seconds)
+
+
+def pixelcnn_drawing() -> None:
+    drawing(PixelCNN(IMAGES, channels=CHANNELS, blocks=BLOCKS), "PixelCNN")
+
+
+def row_lstm_drawing() -> None:
+    drawing(PixelRNN(IMAGES, lstm="row"), "Row LSTM")
+
+
+def diagonal_drawing() -> None:
+    drawing(PixelRNN(IMAGES), "Diagonal BiLSTM")
 
 
 class SquareKernels(nn.Module):
@@ -128,9 +144,113 @@ def pixelcnn_training(batch_size: int = 32, steps: int = 4) -> None:
     report(f"PixelCNN training, {BLOCKS} blocks of {CHANNELS} channels", "images", seconds)
 
 
+class PixelLoop(DiagonalBiLSTM):
+    """The same layer, whose states are computed one pixel after the other."""
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        height, width = x.shape[2:]
+        pixels = turned(self.enter(x, context)).permute(3, 4, 0, 1, 2)
+        weight = self.weight.transpose(1, 2)
+        zero = x.new_zeros(2, len(x), len(self.colours))
+        above = [zero] * width
+        rows: list[Tensor] = []
+        for r in range(height):
+            state = cell = zero
+            row: list[Tensor] = []
+            for c in range(width):
+                seen = torch.cat([state, above[c]], dim=2)
+                state, cell = cell_step(torch.baddbmm(pixels[r, c], seen, weight), cell)
+                row.append(state)
+            above = row
+            rows.append(torch.stack(row, dim=3))
+        return joined(torch.stack(rows, dim=3))
+
+
+class SkewedLoop(DiagonalBiLSTM):
+    """The same layer as it is usually written: an image padded askew, and a loop over columns."""
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        n, _, height, width = x.shape
+        padded = F.pad(turned(self.enter(x, context)), (0, height)).flatten(3)[..., :-height]
+        steps = padded.unflatten(3, (height, -1)).permute(4, 0, 1, 3, 2).flatten(2, 3)
+        weight = self.weight.transpose(1, 2)
+        state = x.new_zeros(2, n, height, len(self.colours))
+        cell = state.flatten(1, 2)
+        columns: list[Tensor] = []
+        for gates in steps.unbind(0):
+            seen = torch.cat([state, F.pad(state, (0, 0, 1, -1))], dim=3).flatten(1, 2)
+            found, cell = cell_step(torch.baddbmm(gates, seen, weight), cell)
+            state = found.view_as(state)
+            columns.append(state)
+        skewed = torch.stack(columns).permute(1, 2, 4, 3, 0).flatten(3)
+        return joined(F.pad(skewed, (0, height)).unflatten(3, (height, -1))[..., :width])
+
+
+def turned(gates: Tensor) -> Tensor:
+    left, right = gates.unflatten(1, (2, -1)).unbind(1)
+    return torch.stack([left, right.flip(3)])
+
+
+def joined(states: Tensor) -> Tensor:
+    left, right = states
+    return left + F.pad(right.flip(3)[:, :, :-1], (0, 0, 1, 0))
+
+
+def cell_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    i, f, o, g = gates.chunk(4, dim=2)
+    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+    return o.sigmoid() * cell.tanh(), cell
+
+
+def with_layer(model: PixelRNN, layer: type[DiagonalBiLSTM]) -> PixelRNN:
+    """The same network with another way to compute its states."""
+    made = PixelRNN(IMAGES)
+    for block in made.blocks:
+        block.states = layer(made.outer, made.inner)
+    made.load_state_dict(model.state_dict())
+    return made
+
+
+def diagonal_training(batch_size: int = 32) -> None:
+    x = torch.randint(0, 2, (batch_size, *IMAGES.shape), dtype=torch.uint8)
+    ours = PixelRNN(IMAGES)
+    learner = GradientLearner(ours, MaximumLikelihood())
+    learner.setup(Fabric(accelerator="cpu", devices=1))
+    bare = {
+        "bare loop, the same layers": with_layer(ours, DiagonalBiLSTM),
+        "bare loop, skewed by padding": with_layer(ours, SkewedLoop),
+        "bare loop, pixel by pixel": with_layer(ours, PixelLoop),
+    }
+    for model in bare.values():
+        torch.testing.assert_close(model.log_prob(x), ours.log_prob(x), rtol=1e-4, atol=1e-3)
+
+    def ptheta() -> int:
+        learner.step(Batch(x, None))
+        return batch_size
+
+    systems = {"ptheta": ptheta} | {name: bare_steps(model, x) for name, model in bare.items()}
+    seconds = interleaved(systems, rounds=5)
+    report("Diagonal BiLSTM training, 7 layers of 32 channels", "images", seconds)
+
+
+def bare_steps(model: PixelRNN, x: Tensor) -> Callable[[], int]:
+    adam = torch.optim.AdamW(model.parameters(), fused=True)
+
+    def step() -> int:
+        (-model.log_prob(x).mean()).backward()
+        adam.step()
+        adam.zero_grad()
+        return len(x)
+
+    return step
+
+
 SYSTEMS = {
     "pixelcnn-drawing": pixelcnn_drawing,
     "pixelcnn-training": pixelcnn_training,
+    "row-lstm-drawing": row_lstm_drawing,
+    "diagonal-bilstm-drawing": diagonal_drawing,
+    "diagonal-bilstm-training": diagonal_training,
 }
 
 
