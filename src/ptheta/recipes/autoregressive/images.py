@@ -124,13 +124,13 @@ def row_lstm(
     space: Space,
     context_space: Categorical | Real | None = None,
     *,
-    channels: Count = 32,
+    channels: Count | None = None,
     layers: Count | None = None,
     kernel_size: Count = 3,
     components: Count = 5,
     softmax_levels: Count = 32,
     dropout: Fraction | None = None,
-    learning_rate: Rate = 5e-3,
+    learning_rate: Rate = 0.01,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
     batch_size: Count = 32,
     steps: Count = 10_000,
@@ -148,8 +148,9 @@ def row_lstm(
     Arguments:
         space: What one example is: an image of levels.
         context_space: What the model is conditioned on, if anything.
-        channels: The number of channels between layers, 2h in the paper; a state has half of it.
-        layers: The number of layers; none means 3 for images of up to 16 pixels a side, and the
+        channels: The number of channels between layers, 2h in the paper, and half of it in a
+            state; none means 64 for images of up to 16 pixels a side, and 32 for larger ones.
+        layers: The number of layers; none means 2 for images of up to 16 pixels a side, and the
             paper's 7 for larger ones.
         kernel_size: The width of the kernels after the first layer, an odd number.
         components: The number of logistics of a mixture, for more levels than `softmax_levels`.
@@ -167,8 +168,8 @@ def row_lstm(
         images,
         context_space,
         lstm="row",
-        channels=channels,
-        layers=layers or (3 if _small(images) else 7),
+        channels=channels or (64 if _small(images) else 32),
+        layers=layers or (2 if _small(images) else 7),
         kernel_size=kernel_size,
         components=components,
         softmax_levels=softmax_levels,
@@ -181,12 +182,12 @@ def diagonal_bilstm(
     space: Space,
     context_space: Categorical | Real | None = None,
     *,
-    channels: Count = 32,
+    channels: Count | None = None,
     layers: Count | None = None,
     components: Count = 5,
     softmax_levels: Count = 32,
     dropout: Fraction | None = None,
-    learning_rate: Rate = 5e-3,
+    learning_rate: Rate = 0.01,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
     batch_size: Count = 32,
     steps: Count = 10_000,
@@ -205,8 +206,9 @@ def diagonal_bilstm(
     Arguments:
         space: What one example is: an image of levels.
         context_space: What the model is conditioned on, if anything.
-        channels: The number of channels between layers, 2h in the paper; a state has half of it.
-        layers: The number of layers; none means 3 for images of up to 16 pixels a side, and the
+        channels: The number of channels between layers, 2h in the paper, and half of it in a
+            state; none means 64 for images of up to 16 pixels a side, and 32 for larger ones.
+        layers: The number of layers; none means 1 for images of up to 16 pixels a side, and the
             paper's 7 for larger ones.
         components: The number of logistics of a mixture, for more levels than `softmax_levels`.
         softmax_levels: The number of levels up to which each has a logit of its own; 256 gives
@@ -223,8 +225,8 @@ def diagonal_bilstm(
         images,
         context_space,
         lstm="diagonal",
-        channels=channels,
-        layers=layers or (3 if _small(images) else 7),
+        channels=channels or (64 if _small(images) else 32),
+        layers=layers or (1 if _small(images) else 7),
         components=components,
         softmax_levels=softmax_levels,
         dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
