@@ -229,7 +229,7 @@ def diagonal_training(batch_size: int = 32) -> None:
         return batch_size
 
     systems = {"ptheta": ptheta} | {name: bare_steps(model, x) for name, model in bare.items()}
-    seconds = interleaved(systems, rounds=5)
+    seconds = interleaved(systems, rounds=3)
     report("Diagonal BiLSTM training, 7 layers of 32 channels", "images", seconds)
 
 
