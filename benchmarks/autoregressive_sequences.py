@@ -8,6 +8,7 @@ symbol, and with attention that is not fused; a WaveNet without queues draws wit
 receptive field of 1,024 symbols.
 """
 
+from loops import bare, report, trained  # isort: skip
 from timing import interleaved, machine  # isort: skip
 
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from functools import partial
 from unittest import mock
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,10 +26,7 @@ from ptheta.networks.recurrent import Recurrent
 from ptheta.networks.sequence import SequenceNetwork
 from ptheta.networks.transformer import Transformer
 from ptheta.networks.wavenet import WaveNet
-from ptheta.objectives.likelihood import MaximumLikelihood
-from ptheta.objectives.types import Batch
 from ptheta.spaces import Categorical, Discrete
-from ptheta.training.gradient import GradientLearner
 
 SYMBOLS, FEATURES, PROMPTS, DRAWN = 65, 128, 16, 128
 BATCH, STEPS = 32, 4
@@ -103,34 +100,6 @@ class Bare(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1), x.flatten())
 
 
-def bare_training(network: SequenceNetwork, x: Tensor) -> Callable[[], int]:
-    bare = Bare(network)
-    optimizer = torch.optim.AdamW(bare.parameters(), lr=1e-3, fused=True)
-
-    def work() -> int:
-        for _ in range(STEPS):
-            loss = bare(x)
-            loss.backward()
-            nn.utils.clip_grad_norm_(bare.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-        return STEPS * x.numel()
-
-    return work
-
-
-def our_training(network: SequenceNetwork, x: Tensor) -> Callable[[], int]:
-    learner = GradientLearner(model_of(network, x.shape[1]), MaximumLikelihood(), clip=1.0)
-    learner.setup(Fabric(accelerator="cpu", devices=1))
-
-    def work() -> int:
-        for _ in range(STEPS):
-            learner.step(Batch(x.to(torch.uint8), None))
-        return STEPS * x.numel()
-
-    return work
-
-
 def draws(name: str, network: SequenceNetwork, so_far: int) -> None:
     model = model_of(network, so_far + DRAWN + 1).eval()
     prefix = torch.randint(0, SYMBOLS, (PROMPTS, so_far))
@@ -141,9 +110,7 @@ def draws(name: str, network: SequenceNetwork, so_far: int) -> None:
     if isinstance(network, Transformer):
         systems["minGPT's way"] = partial(as_mingpt, model, prefix)
     seconds = interleaved(systems, rounds=3)
-    show(f"{name}, {PROMPTS} prompts of {so_far}, {DRAWN} symbols drawn", seconds)
-    for peer in list(systems)[1:]:
-        print(f"ptheta is {seconds[peer] / seconds['ptheta']:.1f} times as fast as {peer}")
+    report(f"{name}, {PROMPTS} prompts of {so_far}, {DRAWN} symbols drawn", "symbols", seconds)
 
 
 def sounds(network: WaveNet) -> None:
@@ -154,25 +121,22 @@ def sounds(network: WaveNet) -> None:
         "a pass a symbol": partial(without_queues, model, prefix),
     }
     seconds = interleaved(systems, rounds=5)
-    show(f"WaveNet 10 x 32, receptive field {FIELD}, {SOUNDS} sounds", seconds)
-    print(f"ptheta is {seconds['a pass a symbol'] / seconds['ptheta']:.1f} times as fast")
+    report(f"WaveNet 10 x 32, receptive field {FIELD}, {SOUNDS} sounds", "symbols", seconds)
 
 
 def training(
     name: str, make: Callable[[], SequenceNetwork], length: int, batch: int = BATCH
 ) -> None:
     x = torch.randint(0, SYMBOLS, (batch, length))
+    ours, module = model_of(make(), length), Bare(make())
     seconds = interleaved(
-        {"bare loop": bare_training(make(), x), "ptheta": our_training(make(), x)}, rounds=5
+        {
+            "ptheta": trained(ours, x.to(torch.uint8), STEPS, clip=1.0),
+            "bare loop": bare(module, module, x, STEPS, clip=1.0),
+        },
+        rounds=5,
     )
-    show(f"{name}, training, batches of {batch} x {length}", seconds)
-    print(f"{'overhead':18} {seconds['ptheta'] / seconds['bare loop'] - 1:8.1%}")
-
-
-def show(title: str, seconds: dict[str, float]) -> None:
-    print(f"\n{title}")
-    for name, taken in seconds.items():
-        print(f"{name:18} {1 / taken:8,.0f} symbols/s")
+    report(f"{name}, training, batches of {batch} x {length}", "sequences", seconds)
 
 
 def main() -> None:

@@ -51,6 +51,21 @@ def test_along_is_the_last_row_of_raster_and_vertical_is_whole():
     assert torch.equal(slope[0].abs().sum(dim=0) > 0, seen)
 
 
+@pytest.mark.parametrize(("make", "kernel_size"), [(along, 1), (along, 5), (raster, 1)])
+def test_a_batch_that_stands_last_in_memory_gives_the_same(make, kernel_size):
+    torch.manual_seed(0)
+    made = make(COLOURS, GATES, kernel_size, context_features=2).double()
+    x, context = torch.randn(3, 5, 4, 6).double(), torch.randn(3, 2).double()
+    last = x.movedim(0, -1).contiguous().movedim(-1, 0)
+    slopes = torch.randn(3, 10, 4, 6).double()
+    found, expected = made(last, context), made(x, context)
+    assert found.movedim(0, -1).is_contiguous()
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    gradients = [torch.autograd.grad(y, list(made.parameters()), slopes) for y in (found, expected)]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
 def test_what_the_mask_forbids_stays_zero():
     made = layer(raster, hidden_from_itself=True)
     optimizer = torch.optim.AdamW(made.parameters(), lr=0.1, weight_decay=0.5)

@@ -12,8 +12,19 @@ calls its layers through an `Evaluate`: for whole images here, and row by row or
 `ptheta.networks.incremental`.
 """
 
-__all__ = ["CausalConv2d", "Evaluate", "Whole", "along", "raster", "vertical"]
+__all__ = [
+    "CausalConv2d",
+    "Evaluate",
+    "EvaluateStates",
+    "PixelStates",
+    "Recurrence",
+    "Whole",
+    "along",
+    "raster",
+    "vertical",
+]
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import torch
@@ -76,6 +87,8 @@ class CausalConv2d(nn.Module):
             x: The inputs, with shape (batch, in_channels, height, width).
             context: The features of the context, with shape (batch, context_features).
         """
+        if self.above == 0 and _batch_is_last(x):
+            return self._shifted(self._multiply(x), context)
         # padding both sides and cropping is quicker than padding one
         y = self._convolve(x, (self.above, self.left))
         return self._shifted(y[:, :, : x.shape[2], : x.shape[3]], context)
@@ -97,11 +110,69 @@ class CausalConv2d(nn.Module):
         return bias if self.shift is None else bias + self.shift(context)
 
     def _convolve(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
-        weight = self.weight if self.free else with_masked_gradient(self.weight, self.mask)
-        return F.conv2d(x, weight, self.bias, padding=padding)
+        return F.conv2d(x, self._masked_weight(), self.bias, padding=padding)
+
+    def _multiply(self, x: Tensor) -> Tensor:
+        """A kernel of one row as one matrix product, where the batch stands last in memory."""
+        grid = F.pad(x.movedim(0, -1), (0, 0, self.left, 0)) if self.left else x.movedim(0, -1)
+        columns = [grid[:, :, i : i + x.shape[3]] for i in range(self.left + 1)]
+        seen = torch.cat(columns) if self.left else grid
+        weight = self._masked_weight().squeeze(2).transpose(1, 2).flatten(1)
+        y = torch.addmm(self.bias.unsqueeze(1), weight, seen.flatten(1))
+        return y.unflatten(1, (*x.shape[2:], len(x))).movedim(-1, 0)
+
+    def _masked_weight(self) -> Tensor:
+        return self.weight if self.free else with_masked_gradient(self.weight, self.mask)
 
     def _shifted(self, y: Tensor, context: Tensor | None) -> Tensor:
         return y if self.shift is None else y + self.shift(context)[:, :, None, None]
+
+
+class PixelStates(Protocol):
+    """The states of a recurrence, computed for one pixel after the other, and its colours."""
+
+    def begin(self) -> None:
+        """Begins the next row."""
+        ...
+
+    def __call__(self, gates: Tensor, column: int, colour: int) -> Tensor:
+        """The states of a colour of a pixel.
+
+        Arguments:
+            gates: What is added to its gates, with shape (n, gates of that colour).
+            column: The column of the pixel.
+            colour: The colour.
+        """
+        ...
+
+
+class Recurrence(nn.Module, ABC):
+    """States of pixels that see the states of pixels before them. Abstract.
+
+    Attributes:
+        enter: What leads from the inputs to the gates of the states.
+    """
+
+    enter: CausalConv2d
+
+    @abstractmethod
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The states, with shape (batch, features, height, width).
+
+        Arguments:
+            x: The inputs, with shape (batch, in_channels, height, width).
+            context: The features of the context.
+        """
+
+    @abstractmethod
+    def by_pixels(self, n: int, width: int, colours: int) -> PixelStates:
+        """The states pixel by pixel, given what `enter` gives.
+
+        Arguments:
+            n: The number of images.
+            width: The number of pixels in a row.
+            colours: The number of colours.
+        """
 
 
 class Evaluate(Protocol):
@@ -124,6 +195,19 @@ class Evaluate(Protocol):
         ...
 
 
+class EvaluateStates(Evaluate, Protocol):
+    """A way of computing a layer, and states that go along from pixel to pixel."""
+
+    def states(self, layer: Recurrence, x: Tensor) -> Tensor:
+        """The states of a recurrence.
+
+        Arguments:
+            layer: The recurrence.
+            x: Its inputs.
+        """
+        ...
+
+
 class Whole:
     """Evaluates layers on whole images.
 
@@ -140,6 +224,9 @@ class Whole:
         assert x is not None
         y = layer(x, self.context)
         return y if added is None else y + added
+
+    def states(self, layer: Recurrence, x: Tensor) -> Tensor:
+        return layer(x, self.context)
 
 
 def raster(
@@ -201,6 +288,10 @@ def vertical(
     inputs, outputs = (torch.zeros(n, dtype=torch.long) for n in (in_channels, out_channels))
     mask = torch.ones(out_channels, in_channels, reach + 1, kernel_size)
     return CausalConv2d(mask, inputs, outputs, reach, context_features)
+
+
+def _batch_is_last(x: Tensor) -> bool:
+    return x.movedim(0, -1).is_contiguous()
 
 
 def _mask(inputs: Tensor, outputs: Tensor, kernel_size: int, hidden_from_itself: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Evaluation of causal convolutions while an image comes about: only what is new is computed."""
+"""Evaluation of causal layers while an image comes about: only what is new is computed."""
 
 __all__ = ["Pixels", "Rows"]
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ptheta.networks.causal import CausalConv2d
+from ptheta.networks.causal import CausalConv2d, PixelStates, Recurrence
 
 
 class Rows:
@@ -57,6 +57,7 @@ class Pixels:
         self.context = context
         self.column = self.colour = 0
         self.layers: dict[CausalConv2d, _Layer] = {}
+        self.recurrences: dict[Recurrence, PixelStates] = {}
 
     def __call__(
         self, layer: CausalConv2d, x: Tensor | None, added: Tensor | None = None
@@ -64,9 +65,23 @@ class Pixels:
         kept = self.layers.get(layer)
         if kept is None:
             kept = self.layers[layer] = _Layer(layer, self)
-        if self.column == 0 and self.colour == 0:
+        if self.begins:
             kept.begin(added)
         return kept(x, self.column, self.colour)
+
+    def states(self, layer: Recurrence, x: Tensor) -> Tensor:
+        """The states of a recurrence, with shape (n, features of the colour in hand)."""
+        kept = self.recurrences.get(layer)
+        if kept is None:
+            kept = self.recurrences[layer] = layer.by_pixels(self.n, self.width, self.colours)
+        if self.begins:
+            kept.begin()
+        return kept(self(layer.enter, x), self.column, self.colour)
+
+    @property
+    def begins(self) -> bool:
+        """Whether the value in hand is the first of its row."""
+        return self.column == 0 and self.colour == 0
 
     def write(self, layer: CausalConv2d, x: Tensor) -> None:
         """Hands a layer its inputs of the pixel and colour in hand."""

@@ -51,6 +51,8 @@ RECIPES: dict[str, str] = {
     "made": "ptheta.recipes.autoregressive.vectors:made",
     "pixelcnn": "ptheta.recipes.autoregressive.images:pixelcnn",
     "gated-pixelcnn": "ptheta.recipes.autoregressive.images:gated_pixelcnn",
+    "row-lstm": "ptheta.recipes.autoregressive.images:row_lstm",
+    "diagonal-bilstm": "ptheta.recipes.autoregressive.images:diagonal_bilstm",
     "char-rnn": "ptheta.recipes.autoregressive.sequences:char_rnn",
     "char-lstm": "ptheta.recipes.autoregressive.sequences:char_lstm",
     "char-gru": "ptheta.recipes.autoregressive.sequences:char_gru",

@@ -5,10 +5,11 @@ r"""Images whose values are given by those before them in raster order, by causa
 with the rows r from the top, the pixels c from left to right, and the colours k in turn.
 """
 
-__all__ = ["CausalImages"]
+__all__ = ["CausalImages", "spread_colours"]
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 from ptheta.models.autoregressive.distribution import Autoregressive
 from ptheta.models.heads.head import Factorised, Head, kind_of
 from ptheta.models.normalised import Normalised
-from ptheta.networks.causal import CausalConv2d, Evaluate, Whole, raster
+from ptheta.networks.causal import CausalConv2d, Evaluate, EvaluateStates, Whole, raster
 from ptheta.networks.context import ContextFeatures
 from ptheta.networks.features import Features
 from ptheta.networks.incremental import Pixels, Rows
@@ -34,6 +35,9 @@ class CausalImages(Normalised):
     called through the `Evaluate` that is handed in, and what is done between them acts on each
     channel alike. Promised: draws are those of a whole evaluation for each value.
 
+    Optional: `margin`, how many columns without values the network is to see at the right of the
+    image, where what is at the end of a row can be taken up.
+
     Arguments:
         space: The space of the images.
         context_space: What they are conditioned on, or None.
@@ -44,6 +48,8 @@ class CausalImages(Normalised):
     Raises:
         ValueError: The space is not one of images of levels.
     """
+
+    margin = 0
 
     def __init__(
         self,
@@ -86,7 +92,7 @@ class CausalImages(Normalised):
         """
 
     @abstractmethod
-    def hidden(self, x: Tensor | None, above: Iterable[Tensor], evaluate: Evaluate) -> Tensor:
+    def hidden(self, x: Tensor | None, above: Iterable[Tensor], evaluate: EvaluateStates) -> Tensor:
         """The channels that the last layers see.
 
         Arguments:
@@ -115,8 +121,10 @@ class CausalImages(Normalised):
             )
         features = self._like_weights(self.features(x)).reshape(x.shape)
         evaluate = Whole(self._given(context, len(x)))
+        features = F.pad(features, (0, self.margin)) if self.margin else features
         moved = F.pad(features, (0, 0, 1, -1))
-        parameters = self._network(features, self.above(moved, evaluate), evaluate)
+        hidden = self.hidden(features, self.above(moved, evaluate), evaluate)
+        parameters = self._from_hidden(hidden, evaluate)[..., : x.shape[3]]
         # from (batch, colours x size, ...) to what the head wants, (batch, size x values)
         parts = parameters.unflatten(1, (self.space.shape[0], -1)).transpose(1, 2)
         return self.head(parts.flatten(1))
@@ -148,7 +156,7 @@ class CausalImages(Normalised):
         n = uniforms.shape[2]
         colours, height, width = self.space.shape
         given = self._given(context, n)
-        rows, pixels = Rows(given), Pixels(n, width, colours, given)
+        rows, pixels = Rows(given), Pixels(n, width + self.margin, colours, given)
         noise = uniforms.reshape(2, colours, height, width, n)
         drawn = torch.empty(colours, height, width, n, device=uniforms.device)
         features = self.output.weight.new_zeros(n, colours, 1, width)
@@ -161,16 +169,16 @@ class CausalImages(Normalised):
     def _draw_row(self, drawn: Tensor, noise: Tensor, above: list[Tensor], pixels: Pixels) -> None:
         colours, width = drawn.shape[:2]
         kind = self.head.kinds[0]
-        for c in range(width):
-            for k in range(colours):
-                pixels.column, pixels.colour = c, k
-                parameters = self._network(None, above, pixels)
+        for c, k in product(range(width + self.margin), range(colours)):
+            pixels.column, pixels.colour = c, k
+            hidden = self.hidden(None, above, pixels)
+            if c < width:
+                parameters = self._from_hidden(hidden, pixels)
                 x = drawn[k, c] = kind.draw(parameters.T, noise[:, k, c])
                 pixels.write(self.first, self.features.of_value(0, x).T)
 
-    def _network(self, x: Tensor | None, above: Iterable[Tensor], evaluate: Evaluate) -> Tensor:
-        hidden = self.hidden(x, above, evaluate).relu()
-        return evaluate(self.output, evaluate(self.middle, hidden).relu())
+    def _from_hidden(self, hidden: Tensor, evaluate: Evaluate) -> Tensor:
+        return evaluate(self.output, evaluate(self.middle, hidden.relu()).relu())
 
     def _given(self, context: Tensor | None, rows: int) -> Tensor | None:
         given = self.context(context, rows)

@@ -2,17 +2,14 @@
 
 __all__ = ["PixelCNN"]
 
-from collections.abc import Iterable, Iterator
-
-import torch
 from torch import Tensor, nn
 
-from ptheta.models.autoregressive.image import CausalImages, spread_colours
-from ptheta.networks.causal import CausalConv2d, Evaluate, raster
+from ptheta.models.autoregressive.residual_image import ResidualImages
+from ptheta.networks.causal import Evaluate, raster
 from ptheta.spaces import Categorical, Discrete, Real
 
 
-class PixelCNN(CausalImages):
+class PixelCNN(ResidualImages):
     """PixelCNN, for images of levels, of any number of colours.
 
     A masked convolution of width 7 reads the image, residual blocks follow. What lies above and
@@ -36,6 +33,7 @@ class PixelCNN(CausalImages):
         ValueError: The space is not one of images of levels.
 
     Example:
+        >>> import torch
         >>> from ptheta.spaces import Binary
         >>> model = PixelCNN(Binary((1, 1, 3), "image"), channels=4, blocks=1)
         >>> every = torch.cartesian_prod(*[torch.arange(2)] * 3).reshape(-1, 1, 1, 3)
@@ -61,27 +59,9 @@ class PixelCNN(CausalImages):
             components=components,
             softmax_levels=softmax_levels,
         )
-        count = space.shape[0]
-        outer = spread_colours(channels, count)
-        inner = spread_colours(max(1, channels // 2), count)
-        self.enter = raster(torch.arange(count), outer, 7, hidden_from_itself=True)
         self.blocks = nn.ModuleList(
-            _Block(outer, inner, self.context.features, dropout) for _ in range(blocks)
+            _Block(self.outer, self.inner, self.context.features, dropout) for _ in range(blocks)
         )
-
-    @property
-    def first(self) -> CausalConv2d:
-        return self.enter
-
-    def above(self, x: Tensor, evaluate: Evaluate) -> Iterator[Tensor]:
-        """Nothing: its layers see the rows above themselves."""
-        return iter(())
-
-    def hidden(self, x: Tensor | None, above: Iterable[Tensor], evaluate: Evaluate) -> Tensor:
-        y = evaluate(self.enter, x)
-        for block in self.blocks:
-            y = block(y, evaluate)
-        return y
 
 
 class _Block(nn.Module):

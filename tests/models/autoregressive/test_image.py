@@ -1,6 +1,7 @@
-"""PixelCNN and gated PixelCNN."""
+"""PixelCNN, gated PixelCNN, and PixelRNN by rows and by diagonals."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,20 +9,29 @@ import torch
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.gated_pixelcnn import GatedPixelCNN
 from ptheta.models.autoregressive.pixelcnn import PixelCNN
+from ptheta.models.autoregressive.pixelrnn import PixelRNN
 from ptheta.models.heads.kinds import LogisticMixtureKind, SoftmaxKind
 from ptheta.recipes.registry import build
 from ptheta.spaces import Binary, Categorical, Discrete, Real
 from ptheta.testing.examples import example_context, example_rows, states
 
-MODELS = [PixelCNN, GatedPixelCNN]
-DEPTH = {PixelCNN: "blocks", GatedPixelCNN: "layers"}
+MODELS = {
+    "pixelcnn": PixelCNN,
+    "gated-pixelcnn": GatedPixelCNN,
+    "row-lstm": partial(PixelRNN, lstm="row"),
+    "diagonal-bilstm": partial(PixelRNN, lstm="diagonal"),
+}
+
+
+def layers(model):
+    return "blocks" if model == "pixelcnn" else "layers"
 
 
 def made(model, shape, levels=2, context_space=None, depth=2, **options):
     """A model far from its start, so that no part of it is near zero."""
     torch.manual_seed(0)
     space = Discrete(shape, levels, layout="image")
-    found = model(space, context_space, **{"channels": 12, DEPTH[model]: depth} | options)
+    found = MODELS[model](space, context_space, **{"channels": 12, layers(model): depth} | options)
     for name, parameter in found.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.3)
@@ -43,15 +53,25 @@ def dependence(model):
     return found[order][:, order]
 
 
-@pytest.mark.parametrize("shape", [(1, 5, 6), (3, 3, 3)])
-def test_the_gated_one_sees_all_of_the_past_and_nothing_else(shape):
-    found = dependence(made(GatedPixelCNN, shape, levels=3, depth=5))
+@pytest.mark.parametrize(
+    ("model", "depth", "shape"),
+    [
+        ("gated-pixelcnn", 5, (1, 5, 6)),
+        ("gated-pixelcnn", 5, (3, 3, 3)),
+        # wider than the first kernel reaches, so that the states do the rest
+        ("diagonal-bilstm", 1, (1, 6, 9)),
+        ("diagonal-bilstm", 1, (1, 9, 6)),
+        ("diagonal-bilstm", 2, (3, 3, 6)),
+    ],
+)
+def test_these_see_all_of_the_past_and_nothing_else(model, depth, shape):
+    found = dependence(made(model, shape, levels=3, depth=depth))
     assert torch.equal(found, torch.ones_like(found).tril(-1))
 
 
 def test_the_plain_one_has_its_blind_spot_and_sees_nothing_of_the_future():
     height, width = 4, 9
-    found = dependence(made(PixelCNN, (1, height, width), depth=8))
+    found = dependence(made("pixelcnn", (1, height, width), depth=8))
     row, column = torch.arange(height * width) // width, torch.arange(height * width) % width
     up = row[:, None] - row
     right = column - column[:, None]
@@ -63,6 +83,24 @@ def test_the_plain_one_has_its_blind_spot_and_sees_nothing_of_the_future():
     unseen = [[6, 7, 8], [5, 6, 7, 8], [4, 5, 6, 7, 8]]
     seen = found[3 * width].reshape(height, width)
     assert [(~seen[r]).nonzero().flatten().tolist() for r in range(3)] == unseen
+
+
+@pytest.mark.parametrize(("depth", "kernel_size"), [(1, 3), (2, 3), (1, 5)])
+def test_rows_see_a_triangle_above_each_pixel_and_nothing_of_the_future(depth, kernel_size):
+    height, width, reach = 6, 16, kernel_size // 2
+    found = dependence(made("row-lstm", (1, height, width), depth=depth, kernel_size=kernel_size))
+    row, column = torch.arange(height * width) // width, torch.arange(height * width) % width
+    up = row[:, None] - row
+    right = column - column[:, None]
+    # the first layer reaches 3 to both sides and 3 up, the input of each other layer so many to
+    # the left in its row, and the states of all layers together so many to both sides a row
+    left = 3 + depth * reach
+    triangle = (up > 0) & (right <= 3 + reach * (up - 1)) & (right >= -left - reach * up)
+    assert torch.equal(found, triangle | ((up == 0) & (right < 0) & (right >= -left)))
+    if (depth, kernel_size) == (1, 3):
+        seen = found[3 * width + 6].reshape(height, width).int().sum(dim=1)
+        # of column 6: columns 2 to 5 of its row, 1 to 9 above, then from the edge to 10 and to 11
+        assert seen.tolist() == [12, 11, 9, 4, 0, 0]
 
 
 def test_colours_come_in_order_within_a_pixel():
@@ -140,7 +178,7 @@ def test_it_learns_what_marginals_cannot(model):
     # the lower row repeats the upper one: two fair bits in all, where marginals need four
     upper = torch.randint(0, 2, (256, 1, 1, 2), dtype=torch.uint8)
     x = upper.expand(-1, 1, 2, 2)
-    found = model(Binary((1, 2, 2), "image"), **{"channels": 8, DEPTH[model]: 1})
+    found = MODELS[model](Binary((1, 2, 2), "image"), **{"channels": 8, layers(model): 1})
     found.initialize(x)
     optimizer = torch.optim.Adam(found.parameters(), lr=0.03)
     for _ in range(60):
@@ -161,15 +199,25 @@ def test_it_starts_near_the_marginal_of_each_colour(model):
     assert abs(found.log_prob(x).mean() - marginal) < 0.3
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("model", MODELS)
+def test_single_precision_is_double_precision_rounded(model):
+    found = made(model, (1, 4, 5), 3)
+    x = example_rows(found.space, 20)
+    expected = found.log_prob(x)
+    torch.testing.assert_close(found.float().log_prob(x).double(), expected, rtol=1e-5, atol=1e-4)
+    assert found.draw(torch.rand(2, 20, 3)).shape == (3, 1, 4, 5)
+
+
 def test_few_levels_have_a_softmax_and_many_a_mixture():
-    kinds = [made(PixelCNN, (1, 2, 2), n, softmax_levels=32).head.kinds[0] for n in (17, 256)]
+    kinds = [made("pixelcnn", (1, 2, 2), n, softmax_levels=32).head.kinds[0] for n in (17, 256)]
     assert kinds == [SoftmaxKind(17, ordered=True), LogisticMixtureKind(256, 5)]
     setting = {"softmax_levels": 256}
     photo = build("pixelcnn", Discrete((3, 4, 4), 256, layout="image"), settings=setting)
-    assert photo.model.model.head.kinds == (SoftmaxKind(256, ordered=True),)
+    assert photo.model.head.kinds == (SoftmaxKind(256, ordered=True),)
 
 
-@pytest.mark.parametrize("name", ["pixelcnn", "gated-pixelcnn"])
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("space", [Real((1, 4, 4), "image"), Binary((16,)), Categorical((4,), 3)])
 def test_what_is_no_image_of_levels_is_refused(name, space):
     with pytest.raises(PthetaError, match=r"models images of levels.*Recipes that can: .*made"):
@@ -178,8 +226,10 @@ def test_what_is_no_image_of_levels_is_refused(name, space):
 
 def test_images_of_another_size_and_even_kernels_are_refused():
     with pytest.raises(ValueError, match=r"of shape \(1, 4, 4\), got \(1, 5, 4\)"):
-        made(PixelCNN, (1, 4, 4)).log_prob(torch.zeros(2, 1, 5, 4))
+        made("pixelcnn", (1, 4, 4)).log_prob(torch.zeros(2, 1, 5, 4))
     with pytest.raises(ValueError, match="odd"):
-        made(GatedPixelCNN, (1, 4, 4), kernel_size=4)
+        made("gated-pixelcnn", (1, 4, 4), kernel_size=4)
+    with pytest.raises(ValueError, match="odd"):
+        made("row-lstm", (1, 4, 4), kernel_size=4)
     with pytest.raises(ValueError, match="expected images of levels"):
         PixelCNN(Binary((4,)))
