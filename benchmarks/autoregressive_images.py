@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ptheta.models.autoregressive.image import CausalImages
 from ptheta.models.autoregressive.pixelcnn import PixelCNN
 from ptheta.models.autoregressive.pixelrnn import PixelRNN
-from ptheta.networks.image_lstm import DiagonalBiLSTM
+from ptheta.networks.image_lstm import DiagonalBiLSTM, RowLSTM
 from ptheta.spaces import Binary
 
 IMAGES = Binary((1, 28, 28), "image")
@@ -47,7 +47,7 @@ def pixelcnn_drawing() -> None:
 
 
 def row_lstm_drawing() -> None:
-    drawing(PixelRNN(IMAGES, lstm="row"), "Row LSTM")
+    drawing(PixelRNN(IMAGES, lstm=RowLSTM), "Row LSTM")
 
 
 def diagonal_drawing() -> None:

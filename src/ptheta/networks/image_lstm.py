@@ -26,9 +26,11 @@ class ImageLSTM(Recurrence):
     Attributes:
         weight: What the neighbours' states add to the gates, with shape
             (directions, 4 * features, neighbours * features).
+        margin: The columns to the right of an image that it has to be handed as well.
     """
 
     colours: Tensor
+    margin: int = 0
 
     def __init__(
         self,
@@ -73,6 +75,9 @@ class RowLSTM(ImageLSTM):
             odd number.
         context_features: The number of features of a context, which shift the gates.
 
+    Raises:
+        ValueError: The width is even.
+
     Example:
         >>> colour = torch.zeros(5, dtype=torch.long)
         >>> RowLSTM(colour, colour)(torch.zeros(2, 5, 8, 8)).shape
@@ -82,6 +87,8 @@ class RowLSTM(ImageLSTM):
     def __init__(
         self, inputs: Tensor, colours: Tensor, kernel_size: int = 3, context_features: int = 0
     ) -> None:
+        if kernel_size % 2 == 0:
+            raise ValueError(f"expected a kernel of odd width, got {kernel_size}")
         super().__init__(inputs, colours, 1, kernel_size, kernel_size, context_features)
         self.kernel_size = kernel_size
 
@@ -113,6 +120,8 @@ class DiagonalBiLSTM(ImageLSTM):
         >>> DiagonalBiLSTM(colour, colour)(torch.zeros(2, 5, 8, 8)).shape
         torch.Size([2, 5, 8, 8])
     """
+
+    margin = 1
 
     def __init__(self, inputs: Tensor, colours: Tensor, context_features: int = 0) -> None:
         super().__init__(inputs, colours, 2, 2, 1, context_features)

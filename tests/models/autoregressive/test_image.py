@@ -11,6 +11,7 @@ from ptheta.models.autoregressive.gated_pixelcnn import GatedPixelCNN
 from ptheta.models.autoregressive.pixelcnn import PixelCNN
 from ptheta.models.autoregressive.pixelrnn import PixelRNN
 from ptheta.models.heads.kinds import LogisticMixtureKind, SoftmaxKind
+from ptheta.networks.image_lstm import DiagonalBiLSTM, RowLSTM
 from ptheta.recipes.registry import build
 from ptheta.spaces import Binary, Categorical, Discrete, Real
 from ptheta.testing.examples import example_context, example_rows, states
@@ -18,8 +19,8 @@ from ptheta.testing.examples import example_context, example_rows, states
 MODELS = {
     "pixelcnn": PixelCNN,
     "gated-pixelcnn": GatedPixelCNN,
-    "row-lstm": partial(PixelRNN, lstm="row"),
-    "diagonal-bilstm": partial(PixelRNN, lstm="diagonal"),
+    "row-lstm": partial(PixelRNN, lstm=RowLSTM),
+    "diagonal-bilstm": partial(PixelRNN, lstm=DiagonalBiLSTM),
 }
 
 
@@ -88,7 +89,14 @@ def test_the_plain_one_has_its_blind_spot_and_sees_nothing_of_the_future():
 @pytest.mark.parametrize(("depth", "kernel_size"), [(1, 3), (2, 3), (1, 5)])
 def test_rows_see_a_triangle_above_each_pixel_and_nothing_of_the_future(depth, kernel_size):
     height, width, reach = 6, 16, kernel_size // 2
-    found = dependence(made("row-lstm", (1, height, width), depth=depth, kernel_size=kernel_size))
+    found = dependence(
+        made(
+            "row-lstm",
+            (1, height, width),
+            depth=depth,
+            lstm=partial(RowLSTM, kernel_size=kernel_size),
+        )
+    )
     row, column = torch.arange(height * width) // width, torch.arange(height * width) % width
     up = row[:, None] - row
     right = column - column[:, None]
@@ -230,6 +238,6 @@ def test_images_of_another_size_and_even_kernels_are_refused():
     with pytest.raises(ValueError, match="odd"):
         made("gated-pixelcnn", (1, 4, 4), kernel_size=4)
     with pytest.raises(ValueError, match="odd"):
-        made("row-lstm", (1, 4, 4), kernel_size=4)
+        made("row-lstm", (1, 4, 4), lstm=partial(RowLSTM, kernel_size=4))
     with pytest.raises(ValueError, match="expected images of levels"):
         PixelCNN(Binary((4,)))

@@ -1,17 +1,15 @@
 """PixelRNN: images by residual blocks of long short-term memory over pixels."""
 
-__all__ = ["PixelRNN", "Sweeping"]
+__all__ = ["PixelRNN"]
 
-from typing import Literal
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
 from ptheta.models.autoregressive.residual_image import ResidualImages
 from ptheta.networks.causal import EvaluateStates, along
-from ptheta.networks.image_lstm import DiagonalBiLSTM, ImageLSTM, RowLSTM
+from ptheta.networks.image_lstm import DiagonalBiLSTM, ImageLSTM
 from ptheta.spaces import Categorical, Discrete, Real
-
-Sweeping = Literal["row", "diagonal"]
 
 
 class PixelRNN(ResidualImages):
@@ -37,17 +35,16 @@ class PixelRNN(ResidualImages):
     Arguments:
         space: The space of the images.
         context_space: What they are conditioned on, or None.
-        lstm: Whether states go along by rows (Row LSTM), or by diagonals from both sides
-            (Diagonal BiLSTM).
+        lstm: Makes the states of a block, along rows (`RowLSTM`) or diagonals from both sides
+            (`DiagonalBiLSTM`), from the colours of its inputs and of its states.
         channels: The number of channels between blocks, 2h in the paper; a state has half of it.
         layers: The number of blocks.
-        kernel_size: The width of the kernels of the Row LSTM, an odd number.
         components: The number of logistics of a mixture, for many levels.
         softmax_levels: The number of levels up to which each level has a logit of its own.
         dropout: The share of states that is dropped in training, on their way back alone.
 
     Raises:
-        ValueError: The space is not one of images of levels, or the width is even.
+        ValueError: The space is not one of images of levels.
 
     Example:
         >>> import torch
@@ -63,10 +60,9 @@ class PixelRNN(ResidualImages):
         space: Discrete,
         context_space: Categorical | Real | None = None,
         *,
-        lstm: Sweeping = "diagonal",
+        lstm: Callable[..., ImageLSTM] = DiagonalBiLSTM,
         channels: int = 32,
         layers: int = 7,
-        kernel_size: int = 3,
         components: int = 5,
         softmax_levels: int = 256,
         dropout: float = 0.0,
@@ -78,17 +74,10 @@ class PixelRNN(ResidualImages):
             components=components,
             softmax_levels=softmax_levels,
         )
-        if kernel_size % 2 == 0:
-            raise ValueError(f"expected a kernel of odd width, got {kernel_size}")
-        self.margin = 0 if lstm == "row" else 1
-        outer, inner, given = self.outer, self.inner, self.context.features
-        states = (
-            RowLSTM(outer, inner, kernel_size, given)
-            if lstm == "row"
-            else DiagonalBiLSTM(outer, inner, given)
-            for _ in range(layers)
-        )
-        self.blocks = nn.ModuleList(_Block(layer, outer, dropout) for layer in states)
+        given = self.context.features
+        states = [lstm(self.outer, self.inner, context_features=given) for _ in range(layers)]
+        self.margin = states[0].margin
+        self.blocks = nn.ModuleList(_Block(layer, self.outer, dropout) for layer in states)
 
 
 class _Block(nn.Module):

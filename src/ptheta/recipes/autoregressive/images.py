@@ -2,6 +2,7 @@
 
 __all__ = ["diagonal_bilstm", "gated_pixelcnn", "pixelcnn", "row_lstm"]
 
+from functools import partial
 from typing import Annotated
 
 from annotated_types import Ge
@@ -10,6 +11,7 @@ from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.gated_pixelcnn import GatedPixelCNN
 from ptheta.models.autoregressive.pixelcnn import PixelCNN
 from ptheta.models.autoregressive.pixelrnn import PixelRNN
+from ptheta.networks.image_lstm import DiagonalBiLSTM, RowLSTM
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood
 from ptheta.recipes.settings import Count, Fraction, Rate
@@ -163,14 +165,15 @@ def row_lstm(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
+    if kernel_size % 2 == 0:
+        raise PthetaError(f"kernel_size must be odd, such as 3 or 5, got {kernel_size}.")
     images = _images(space)
     model = PixelRNN(
         images,
         context_space,
-        lstm="row",
+        lstm=partial(RowLSTM, kernel_size=kernel_size),
         channels=channels or (64 if _small(images) else 32),
         layers=layers or (2 if _small(images) else 7),
-        kernel_size=kernel_size,
         components=components,
         softmax_levels=softmax_levels,
         dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
@@ -198,7 +201,6 @@ def diagonal_bilstm(
     the gates of every layer. The paper's networks for MNIST have 7 layers of 32 channels, and one
     of 64.
 
-
     References:
         Pixel Recurrent Neural Networks (van den Oord, Kalchbrenner & Kavukcuoglu, 2016),
         https://arxiv.org/abs/1601.06759, section 3.2
@@ -224,7 +226,7 @@ def diagonal_bilstm(
     model = PixelRNN(
         images,
         context_space,
-        lstm="diagonal",
+        lstm=DiagonalBiLSTM,
         channels=channels or (64 if _small(images) else 32),
         layers=layers or (1 if _small(images) else 7),
         components=components,
