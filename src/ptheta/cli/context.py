@@ -69,7 +69,8 @@ def beside_context(run: Run, drawn: Tensor, context: Tensor | None) -> tuple[Ten
 
 
 def _sentences(given: str | None, space: Categorical, count: int) -> Tensor:
-    from ptheta.data.sentences import END, encode_sentences
+    from ptheta.data.sentences import encode_sentences
+    from ptheta.spaces import END
 
     if END not in space.labels:
         raise PthetaError(

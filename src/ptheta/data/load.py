@@ -20,7 +20,7 @@ from ptheta.data.fetch import from_hub
 from ptheta.data.images import read_images
 from ptheta.data.interpret import interpret, stream_table
 from ptheta.data.schema import encode, encode_context
-from ptheta.data.sentences import END, conform_sentences
+from ptheta.data.sentences import conform_sentences
 from ptheta.data.splits import assemble
 from ptheta.data.standard import STANDARD, read_standard
 from ptheta.data.streaming import fits_in_memory
@@ -29,7 +29,7 @@ from ptheta.data.tables import TABLE_ENDINGS, header_notes, read_table, tidy
 from ptheta.data.text import conform_text, read_text, refuse_window
 from ptheta.errors import PthetaError, nearest
 from ptheta.random import seeded
-from ptheta.spaces import Categorical, Column, Discrete, Positive, Real, Space, Table
+from ptheta.spaces import END, Categorical, Column, Discrete, Positive, Real, Space, Table
 
 _ROWS = 10_000
 _TEXT_ENDINGS = (".txt", ".text", ".md")

@@ -4,7 +4,7 @@ What follows the end of a sentence is filled with a category of its own, labelle
 string, so that p(x) is that of the sentence and its end.
 """
 
-__all__ = ["END", "conform_sentences", "encode_sentences", "interpret_sentences"]
+__all__ = ["conform_sentences", "encode_sentences", "interpret_sentences"]
 
 from collections.abc import Sequence
 
@@ -15,9 +15,8 @@ from ptheta.data.contents import Sentences
 from ptheta.data.splits import Examples, refuse_few
 from ptheta.data.text import category_codes, code_points
 from ptheta.errors import PthetaError
-from ptheta.spaces import Categorical, Space
+from ptheta.spaces import END, Categorical, Space
 
-END = ""
 _FILL = "\0"
 
 
