@@ -32,6 +32,7 @@ __all__ = [
     "register",
     "save_samples",
     "seeded",
+    "translate",
 ]
 
 from importlib import import_module
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from ptheta.recipes.registry import names as recipe_names
     from ptheta.tasks.extend import extend
     from ptheta.tasks.impute import impute
+    from ptheta.tasks.translate import translate
 
 __version__ = version("ptheta")
 
@@ -79,6 +81,7 @@ _WHERE = {
     "register": "ptheta.recipes.registry",
     "save_samples": "ptheta.data.export",
     "seeded": "ptheta.random",
+    "translate": "ptheta.tasks.translate",
 }
 
 

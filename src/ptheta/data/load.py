@@ -20,7 +20,7 @@ from ptheta.data.fetch import from_hub
 from ptheta.data.images import read_images
 from ptheta.data.interpret import interpret, stream_table
 from ptheta.data.schema import encode, encode_context
-from ptheta.data.sentences import conform_sentences
+from ptheta.data.sentences import conform_sentences, known_sentences
 from ptheta.data.splits import assemble
 from ptheta.data.standard import STANDARD, read_standard
 from ptheta.data.streaming import fits_in_memory
@@ -332,7 +332,9 @@ def _context_of(contents: Contents, space: Categorical | Real, name: str) -> Ten
 
     match contents:
         case Sentences(given=given, where=where) if name in given:
-            return _context_sentences(given[name], space, f"'{name}' of {where}")
+            if not isinstance(space, Categorical) or END not in space.labels:
+                raise PthetaError(f"{where} holds sentences, but {space.describe()} is expected.")
+            return known_sentences(given[name], space, f"'{name}' of {where}")
         case Frame(frame=frame):
             available: Mapping[str, Any] = {str(column): frame[column] for column in frame}
         case Arrays(labels=labels):
@@ -345,15 +347,3 @@ def _context_of(contents: Contents, space: Categorical | Real, name: str) -> Ten
             f"{f'; it has {quoted(available)}' if available else ''}. Give it as a column."
         )
     return encode_context(available[name], space, name, contents.where)
-
-
-def _context_sentences(given: Sequence[str], space: Categorical | Real, where: str) -> Tensor:
-    codes = conform_sentences(given, space, where)
-    unknown = ~space.contains(codes)
-    if unknown.any():
-        row = int(unknown.nonzero()[0])
-        raise PthetaError(
-            f"sentence {row + 1} of {where} has a character that the model does not know: "
-            f"{given[row]!r}."
-        )
-    return codes.long()
