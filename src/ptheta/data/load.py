@@ -19,6 +19,7 @@ from ptheta.data.dataset import Data, MappedRows, Split, Truth
 from ptheta.data.fetch import from_hub
 from ptheta.data.images import read_images
 from ptheta.data.interpret import interpret, stream_table
+from ptheta.data.pairs import sentences_of
 from ptheta.data.schema import encode, encode_context
 from ptheta.data.sentences import conform_sentences, known_sentences
 from ptheta.data.splits import assemble
@@ -29,7 +30,7 @@ from ptheta.data.tables import TABLE_ENDINGS, header_notes, read_table, tidy
 from ptheta.data.text import conform_text, read_text, refuse_window
 from ptheta.errors import PthetaError, nearest
 from ptheta.random import seeded
-from ptheta.spaces import END, Categorical, Column, Discrete, Positive, Real, Space, Table
+from ptheta.spaces import END, Categorical, Column, Discrete, Positive, Real, Space, Table, end_of
 
 _ROWS = 10_000
 _TEXT_ENDINGS = (".txt", ".text", ".md")
@@ -59,7 +60,7 @@ def load_data(
             labels.
         context: What examples are conditioned on: a column of a table, or ``label``.
         kinds: The kinds of columns, where they should not be inferred: ``real``, ``positive``,
-            ``discrete`` or ``categorical``.
+            ``discrete``, ``categorical``, or ``text`` for sentences.
         drop: The columns to leave out.
         splits: The fractions of train, validation and test. None takes the official splits, or
             else 0.7, 0.1 and 0.2 by seed.
@@ -153,6 +154,9 @@ def load_rows(
         path = _existing(source)
         channels = space.shape[0] if space.layout == "image" else None
         contents = _read(source, path, image_size, strict=True, stream=False, channels=channels)
+    if isinstance(contents, Frame) and end_of(space) is not None:
+        given = None if context_space is None else context_name
+        contents = sentences_of(contents, given)
     if context_space is None:
         return Split(_conform(contents, space, columns))
     name = context_name or "label"
