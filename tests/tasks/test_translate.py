@@ -68,7 +68,7 @@ def test_what_cannot_be_translated_is_one_sentence():
 
 
 def test_a_recipe_without_a_source_says_what_it_needs():
-    with pytest.raises(PthetaError, match=r"--context english .* nothing is given.* transformer"):
+    with pytest.raises(PthetaError, match=r"--context english .* here there is none.* transformer"):
         build("seq2seq-lstm", TARGET)
     with pytest.raises(PthetaError, match=r"here it is 3 categories, scalar\. Recipes that can: "):
         build("seq2seq-transformer", TARGET, Categorical((), 3))

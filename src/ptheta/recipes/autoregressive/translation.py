@@ -127,10 +127,10 @@ def _source(space: Space, context_space: Categorical | Real | None) -> Categoric
     refuse_unordered(space)
     if isinstance(context_space, Categorical) and len(context_space.shape) == 1:
         return context_space
-    given = "nothing is given" if context_space is None else context_space.describe()
+    given = "there is none" if context_space is None else f"it is {context_space.describe()}"
     raise PthetaError(
         "it models a sequence given another one, the source, which is to be the context: symbols "
-        f"in a row, such as the sentences of --context english for eng-fra; here it is {given}."
+        f"in a row, such as the sentences of --context english for eng-fra; here {given}."
     )
 
 
