@@ -52,7 +52,7 @@ def without_cache(model: SequenceModel, prefix: Tensor) -> int:
 
 
 def as_mingpt(model: SequenceModel, prefix: Tensor) -> int:
-    with mock.patch.object(transformer, "_attend", plain_attention):
+    with mock.patch.object(transformer, "causal", plain_attention):
         return without_cache(model, prefix)
 
 

@@ -194,12 +194,19 @@ def test_every_recipe_is_in_its_family_as_it_is(name):
     described = describe(name)
     assert cells[:4] == [
         described.densities.get("real vectors", "–"),
-        described.densities.get("levelled images") or described.densities["binary vectors"],
-        "yes" if "categories" in described.densities else "no",
+        described.densities.get("levelled images")
+        or described.densities.get("binary vectors", "–"),
+        _categories(described.densities),
         "yes" if "missing values" in described.densities else "no",
     ]
     assert (cells[4] != "no") == described.conditional
     assert re.search(rf"^(\*\*Recipes\*\*:|- ).*`{name}`", text, flags=re.MULTILINE)
+
+
+def _categories(densities):
+    if "categories" in densities:
+        return "yes"
+    return "given a sequence" if "sequences given sequences" in densities else "no"
 
 
 def test_only_recipes_that_stand_are_in_the_families():

@@ -33,6 +33,7 @@ __all__ = [
     "register",
     "save_samples",
     "seeded",
+    "translate",
 ]
 
 from importlib import import_module
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from ptheta.tasks.classify import classify
     from ptheta.tasks.extend import extend
     from ptheta.tasks.impute import impute
+    from ptheta.tasks.translate import translate
 
 __version__ = version("ptheta")
 
@@ -82,6 +84,7 @@ _WHERE = {
     "register": "ptheta.recipes.registry",
     "save_samples": "ptheta.data.export",
     "seeded": "ptheta.random",
+    "translate": "ptheta.tasks.translate",
 }
 
 

@@ -7,6 +7,7 @@ A method that cannot be honoured is absent. ``capabilities`` lists the methods t
 __all__ = [
     "Capability",
     "DensityKind",
+    "SupportsBeamSearch",
     "SupportsClassify",
     "SupportsComplete",
     "SupportsDecode",
@@ -184,6 +185,27 @@ class SupportsClassify(Protocol):
 
 
 @runtime_checkable
+class SupportsBeamSearch(Protocol):
+    """The likeliest sequences given what they are conditioned on."""
+
+    def beam_search(
+        self, context: Tensor, *, beams: int = 1, length_penalty: float = 0.0
+    ) -> Tensor:
+        """The likeliest sequence that is found for each row of the context.
+
+        Arguments:
+            context: What they are conditioned on, with shape (n, *context_shape).
+            beams: The beginnings that are kept; 1 is greedy.
+            length_penalty: The exponent by which long sentences are favoured; 0 ranks them by
+                their probability alone.
+
+        Returns:
+            The codes, with shape (n, length), nothing but the end following the end.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsInitialize(Protocol):
     """A start that depends on data: standardisation, k-means++, activation normalisation."""
 
@@ -215,6 +237,7 @@ Capability = Literal[
     "complete",
     "extend",
     "class_log_prob",
+    "beam_search",
 ]
 DensityKind = Literal["exact", "bound", "estimate", "unnormalised", "none"]
 
@@ -232,6 +255,7 @@ _CAPABILITIES: dict[Capability, type] = {
     "complete": SupportsComplete,
     "extend": SupportsExtend,
     "class_log_prob": SupportsClassify,
+    "beam_search": SupportsBeamSearch,
 }
 # best first: what a person is shown where a model offers several
 _KINDS: dict[Capability, DensityKind] = {

@@ -7,6 +7,7 @@ and leaves. In a table a missing value is NaN.
 """
 
 __all__ = [
+    "END",
     "Binary",
     "Categorical",
     "Column",
@@ -17,6 +18,7 @@ __all__ = [
     "Real",
     "Space",
     "Table",
+    "end_of",
     "groups",
     "missing_values",
     "rate_of",
@@ -31,6 +33,7 @@ import torch
 from torch import Tensor
 
 Layout = Literal["vector", "image", "sequence", "video"]
+END = ""  # the label of what follows the end of a sentence
 
 _MOST_FEATURES = 2**31
 _MOST_CODES = 2**53  # a table holds codes as float64
@@ -320,6 +323,21 @@ class Group(NamedTuple):
 
     space: Real | Positive | Discrete | Categorical
     positions: tuple[int, ...]
+
+
+def end_of(space: Space) -> int | None:
+    """The code of what follows the end of a sequence, or None where all are of one length.
+
+    Arguments:
+        space: Any space.
+
+    Example:
+        >>> end_of(Categorical((4,), 3, ("a", "b", ""), layout="sequence"))
+        2
+    """
+    if isinstance(space, Categorical) and space.layout == "sequence" and END in space.labels:
+        return space.labels.index(END)
+    return None
 
 
 def groups(space: Space) -> tuple[Group, ...]:

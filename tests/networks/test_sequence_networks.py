@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from ptheta.networks.attention import _turned, causal
 from ptheta.networks.recurrent import Recurrent
 from ptheta.networks.transformer import Transformer
 from ptheta.networks.wavenet import WaveNet
@@ -69,22 +70,14 @@ def test_attention_is_the_formula_of_the_paper():
         scores = [turned(q[m], m) @ turned(k[n], n) / math.sqrt(6) for n in range(m + 1)]
         expected.append(torch.stack(scores).softmax(dim=0) @ v[: m + 1])
     expected = torch.stack(expected) @ attention.outward.weight.t() + attention.outward.bias
-    found = network.blocks[0].attention(h, _angles(network, 4), None)
+    found = network.blocks[0].attention(h, network.angles(0, 4), causal)
     # the angles are kept in float32
     torch.testing.assert_close(found[0], expected, rtol=1e-6, atol=1e-6)
 
 
-def _angles(network, places):
-    from ptheta.networks.transformer import _Angles
-
-    return _Angles(network.cos[:places], network.sin[:places])
-
-
 def test_a_query_and_a_key_know_how_far_apart_they_are_and_not_where():
-    from ptheta.networks.transformer import _turned
-
     network = Transformer(16, heads=1, layers=1, window=50)
-    angles = _angles(network, 50)
+    angles = network.angles(0, 50)
     q, k = torch.randn(2, 16)
     scores = _turned(q.expand(50, 16), angles) @ _turned(k.expand(50, 16), angles).t()
     for apart in (0, 1, 7, 20):

@@ -24,6 +24,7 @@ SPACES = {
 
 
 CLASSES, NUMBERS = Categorical(categories=3), Real((2,))
+SENTENCES = Categorical((5,), 4, ("a", "b", "c", ""), layout="sequence")
 
 
 def accepted(name, space, context=None):
@@ -49,6 +50,8 @@ def cases():
         # one space tells how numbers are taken in
         for label in [label for label in given if accepted(name, SPACES[label], NUMBERS)][:1]:
             yield pytest.param(name, SPACES[label], NUMBERS, id=f"{name}-{label}-given-numbers")
+        if not given and accepted(name, SPACES["text"], SENTENCES):
+            yield pytest.param(name, SPACES["text"], SENTENCES, id=f"{name}-text-given-sentences")
 
 
 @pytest.mark.parametrize(("name", "space", "context"), list(cases()))
@@ -74,8 +77,9 @@ def test_contract_of_other_settings(name, settings, label):
 
 
 @pytest.mark.parametrize("name", [name for name in names() if describe(name).conditional])
-def test_a_conditional_recipe_takes_classes(name):
-    assert any(accepted(name, SPACES[kind], Categorical(categories=3)) for kind in SPACES)
+def test_a_conditional_recipe_takes_classes_or_sentences(name):
+    assert any(accepted(name, SPACES[kind], given) for kind in SPACES
+               for given in (CLASSES, SENTENCES))  # fmt: skip
 
 
 @pytest.mark.parametrize(

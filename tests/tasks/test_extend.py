@@ -137,7 +137,7 @@ def test_a_run_that_cannot_go_on_says_what_it_offers_and_which_can(tmp_path, cap
     assert exit_code("sample", tmp_path / "a", "--prompt", "a", "--top-k", 2, "-o", out) == 2
     said = capsys.readouterr().err
     assert "gmm cannot go on with a beginning (--prompt, --top-k): it offers sample" in said
-    assert "Recipes that can: char-rnn, char-lstm, char-gru, transformer, wavenet." in said
+    assert "Recipes that can: char-rnn, char-lstm, char-gru, transformer, wavenet," in said
 
 
 def test_a_class_stands_beside_a_longer_draw(tmp_path):

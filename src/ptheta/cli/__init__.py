@@ -1,4 +1,4 @@
-"""The command line: recipes, data, fit, sample, score, impute, classify, evaluate, compare.
+"""The command line: one command a verb, as `ptheta --help` lists them.
 
 Exit codes: 0 done, 2 a mistake in what was asked or given, 1 anything else.
 """
@@ -15,6 +15,7 @@ from ptheta.cli.compare import compare
 from ptheta.cli.fit import fit
 from ptheta.cli.impute import impute
 from ptheta.cli.look import data, recipes
+from ptheta.cli.translate import translate
 from ptheta.cli.use import evaluate, sample, score
 from ptheta.errors import PthetaError
 
@@ -47,5 +48,7 @@ def cli() -> None:
     """Deep generative models behind one interface: fit any family to your own data."""
 
 
-for _command in (recipes, data, fit, sample, score, impute, classify, evaluate, compare):
+for _command in (
+    recipes, data, fit, sample, score, impute, classify, translate, evaluate, compare,
+):  # fmt: skip
     cli.add_command(_command)

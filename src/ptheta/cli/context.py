@@ -69,7 +69,8 @@ def beside_context(run: Run, drawn: Tensor, context: Tensor | None) -> tuple[Ten
 
 
 def _sentences(given: str | None, space: Categorical, count: int) -> Tensor:
-    from ptheta.data.sentences import END, encode_sentences
+    from ptheta.data.sentences import known_sentences
+    from ptheta.spaces import END
 
     if END not in space.labels:
         raise PthetaError(
@@ -79,7 +80,4 @@ def _sentences(given: str | None, space: Categorical, count: int) -> Tensor:
         raise PthetaError(
             "the run is conditioned on a sentence: say which with --context 'a sentence'."
         )
-    codes = encode_sentences([given], space, "--context").long()
-    if not space.contains(codes).all():
-        raise PthetaError(f"--context {given!r} has a character that the run was not fitted to.")
-    return codes.expand(count, -1)
+    return known_sentences([given], space, "--context").expand(count, -1)

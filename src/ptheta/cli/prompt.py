@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Beginning", "extended", "prompt_options"]
+__all__ = ["Beginning", "choice_options", "extended", "prompt_options"]
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -53,6 +53,14 @@ def prompt_options(function: F) -> F:
         click.option("--prompt", help="Begin with this text, or this WAV file, and go on."),
         click.option("--length", type=click.IntRange(1),
                      help="The symbols of a sequence, those of the prompt among them."),
+    ):  # fmt: skip
+        function = option(function)
+    return choice_options(function)
+
+
+def choice_options(function: F) -> F:
+    """The options that say which symbols are drawn, and how sharply."""
+    for option in (
         click.option("--temperature", type=click.FloatRange(0),
                      help="Below 1 draw likely symbols more often; 0 takes the likeliest."),
         click.option("--top-k", type=click.IntRange(1),

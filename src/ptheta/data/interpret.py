@@ -17,6 +17,7 @@ from ptheta.data.arrays import interpret_array
 from ptheta.data.audio import refuse_rate, sound_windows
 from ptheta.data.contents import Arrays, Contents, Frame, Sentences, Sounds, Text, quoted
 from ptheta.data.dataset import MappedRows
+from ptheta.data.pairs import read_as_text, sentences_of
 from ptheta.data.schema import Summary, context_space_of, decide, encode, encode_context, space_of
 from ptheta.data.sentences import interpret_sentences
 from ptheta.data.splits import Examples, refuse_few
@@ -115,6 +116,9 @@ def _interpret_frame(
     frame, where = contents.frame, contents.where
     refuse_few(len(frame), where)
     names = _names(frame, where, context, kinds, drop)
+    if read_as_text(contents, names, context, kinds):
+        kept = contents.frame[[*names, *([] if context is None else [context])]]
+        return interpret_sentences(sentences_of(replace(contents, frame=kept), context))
     summaries = {name: Summary(name, where, kinds.get(name)) for name in names}
     for name, summary in summaries.items():
         summary.update(frame[name])

@@ -31,8 +31,9 @@ from ptheta.data.fetch import from_hub
 from ptheta.data.folders import files_of
 from ptheta.data.images import IMAGE_ENDINGS, read_images
 from ptheta.data.interpret import interpret, stream_table
+from ptheta.data.pairs import sentences_of
 from ptheta.data.schema import encode, encode_context
-from ptheta.data.sentences import END, conform_sentences
+from ptheta.data.sentences import conform_sentences, known_sentences
 from ptheta.data.splits import assemble
 from ptheta.data.standard import STANDARD, read_standard
 from ptheta.data.streaming import fits_in_memory
@@ -41,7 +42,7 @@ from ptheta.data.tables import TABLE_ENDINGS, header_notes, read_table, tidy
 from ptheta.data.text import conform_text, read_text, refuse_window
 from ptheta.errors import PthetaError, nearest
 from ptheta.random import seeded
-from ptheta.spaces import Categorical, Column, Discrete, Positive, Real, Space, Table
+from ptheta.spaces import END, Categorical, Column, Discrete, Positive, Real, Space, Table, end_of
 
 _ROWS = 10_000
 _TEXT_ENDINGS = (".txt", ".text", ".md")
@@ -72,7 +73,7 @@ def load_data(
             pair of examples and labels.
         context: What examples are conditioned on: a column of a table, or ``label``.
         kinds: The kinds of columns, where they should not be inferred: ``real``, ``positive``,
-            ``discrete`` or ``categorical``.
+            ``discrete``, ``categorical``, or ``text`` for sentences.
         drop: The columns to leave out.
         splits: The fractions of train, validation and test. None takes the official splits, or
             else 0.7, 0.1 and 0.2 by seed.
@@ -176,6 +177,9 @@ def load_rows(
     if isinstance(contents, Sounds):
         contents = conform_audio(contents, space)
         notes = contents.notes
+    if isinstance(contents, Frame) and end_of(space) is not None:
+        given = None if context_space is None else context_name
+        contents = sentences_of(contents, given)
     if context_space is None:
         return Split(_conform(contents, space, columns), notes=notes)
     name = context_name or "label"
@@ -375,7 +379,9 @@ def _context_of(contents: Contents, space: Categorical | Real, name: str) -> Ten
 
     match contents:
         case Sentences(given=given, where=where) if name in given:
-            return _context_sentences(given[name], space, f"'{name}' of {where}")
+            if not isinstance(space, Categorical) or END not in space.labels:
+                raise PthetaError(f"{where} holds sentences, but {space.describe()} is expected.")
+            return known_sentences(given[name], space, f"'{name}' of {where}")
         case Frame(frame=frame):
             available: Mapping[str, Any] = {str(column): frame[column] for column in frame}
         case Arrays(labels=labels):
@@ -388,15 +394,3 @@ def _context_of(contents: Contents, space: Categorical | Real, name: str) -> Ten
             f"{f'; it has {quoted(available)}' if available else ''}. Give it as a column."
         )
     return encode_context(available[name], space, name, contents.where)
-
-
-def _context_sentences(given: Sequence[str], space: Categorical | Real, where: str) -> Tensor:
-    codes = conform_sentences(given, space, where)
-    unknown = ~space.contains(codes)
-    if unknown.any():
-        row = int(unknown.nonzero()[0])
-        raise PthetaError(
-            f"sentence {row + 1} of {where} has a character that the model does not know: "
-            f"{given[row]!r}."
-        )
-    return codes.long()

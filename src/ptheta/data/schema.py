@@ -35,7 +35,7 @@ from ptheta.spaces import Binary, Categorical, Column, Discrete, Positive, Real,
 if TYPE_CHECKING:
     import pandas as pd
 
-KINDS = ("real", "positive", "discrete", "categorical")
+KINDS = ("real", "positive", "discrete", "categorical", "text")
 
 _MOST_LEVELS = 256
 _LARGEST = 1e100  # its square is finite
@@ -121,6 +121,11 @@ class Summary:
         return len(self.counts)
 
     @property
+    def unique(self) -> bool:
+        """Whether nearly every value is another, as of identifiers and of sentences."""
+        return self.distinct > 20 and self.distinct > 0.9 * self.present
+
+    @property
     def rounded(self) -> bool:
         """Whether values repeat so often that they must be rounded: ten times on average."""
         return self.distinct <= min(_MOST_COUNTED, 0.1 * self.present)
@@ -198,6 +203,10 @@ def _forced(found: Summary) -> tuple[Real | Positive | Discrete | Categorical, t
             return Discrete(levels=int(span), low=int(found.low)), ()
         case "categorical":
             return _categories(found), ()
+        case "text":
+            raise PthetaError(
+                f"{here} can be text only in a table that is read into memory whole (--no-stream)."
+            )
         case _:
             raise PthetaError(
                 f"column '{found.name}' cannot be of kind '{found.kind}'. "
@@ -206,8 +215,7 @@ def _forced(found: Summary) -> tuple[Real | Positive | Discrete | Categorical, t
 
 
 def _refuse_identifier(found: Summary) -> None:
-    unique = found.distinct > 20 and found.distinct > 0.9 * found.present
-    if found.distinct <= _MOST_CATEGORIES and not unique:
+    if found.distinct <= _MOST_CATEGORIES and not found.unique:
         return
     here = f"column '{found.name}' of {found.where}"
     odd = [value for value in found.counts if not _is_number(value)]
@@ -219,7 +227,8 @@ def _refuse_identifier(found: Summary) -> None:
     raise PthetaError(
         f"{here} holds {found.distinct} different texts in {found.present} rows, like an "
         f"identifier. Drop it (--drop {found.name}), or keep it with "
-        f"--kind {found.name}=categorical."
+        f"--kind {found.name}=categorical, or with --kind {found.name}=text if it is the one "
+        "column to model."
     )
 
 

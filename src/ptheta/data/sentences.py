@@ -4,9 +4,16 @@ What follows the end of a sentence is filled with a category of its own, labelle
 string, so that p(x) is that of the sentence and its end.
 """
 
-__all__ = ["END", "conform_sentences", "encode_sentences", "interpret_sentences"]
+__all__ = [
+    "conform_sentences",
+    "decode_sentences",
+    "encode_sentences",
+    "interpret_sentences",
+    "known_sentences",
+]
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -15,9 +22,8 @@ from ptheta.data.contents import Sentences
 from ptheta.data.splits import Examples, refuse_few
 from ptheta.data.text import category_codes, code_points
 from ptheta.errors import PthetaError
-from ptheta.spaces import Categorical, Space
+from ptheta.spaces import END, Categorical, Space
 
-END = ""
 _FILL = "\0"
 
 
@@ -97,6 +103,50 @@ def encode_sentences(sentences: Sequence[str], space: Categorical, where: str) -
     points = code_points("".join(sentence.ljust(length, _FILL) for sentence in sentences))
     codes = category_codes(points, [ord(label or _FILL) for label in space.labels])
     return torch.from_numpy(codes.reshape(len(sentences), length))
+
+
+def known_sentences(sentences: Sequence[str], space: Categorical, where: str) -> Tensor:
+    """The codes of sentences of known characters alone.
+
+    Arguments:
+        sentences: The sentences.
+        space: Their space, with the label of the end among its labels.
+        where: What messages call them.
+
+    Returns:
+        Codes with shape (sentences, length).
+
+    Raises:
+        PthetaError: A sentence is too long, or has a character that is not in the space.
+    """
+    codes = encode_sentences(sentences, space, where)
+    unknown = (codes == space.categories).nonzero()
+    if len(unknown):
+        row, place = unknown[0].tolist()
+        raise PthetaError(
+            f"sentence {row + 1} of {where} has {sentences[row][place]!r} at character "
+            f"{place + 1}, which is not among those that the run was fitted to. Leave it out."
+        )
+    return codes.long()
+
+
+def decode_sentences(codes: Tensor, space: Categorical) -> list[str]:
+    """The sentences of codes, each up to its end.
+
+    Arguments:
+        codes: The codes, with shape (sentences, any).
+        space: Their space.
+
+    Example:
+        >>> space = Categorical((3,), 3, ("a", "b", END), layout="sequence")
+        >>> decode_sentences(torch.tensor([[1, 0, 2], [0, 2, 1]]), space)
+        ['ba', 'a']
+    """
+    texts: list[str] = []
+    for row in codes.tolist():
+        symbols = takewhile(bool, (space.labels[code] for code in row))
+        texts.append("".join(symbols))
+    return texts
 
 
 def _space_of(sentences: Sequence[str], where: str) -> Categorical:

@@ -1,6 +1,6 @@
 """What a model is conditioned on, as features that a network can read."""
 
-__all__ = ["ContextFeatures"]
+__all__ = ["ContextFeatures", "check_context"]
 
 import torch
 from torch import Tensor, nn
@@ -64,27 +64,12 @@ class ContextFeatures(nn.Module):
             ValueError: The model has a context and none is given, or the other way round, the
                 numbers of rows differ, or a code is not that of a category.
         """
-        if self.space is None:
-            if context is not None:
-                raise ValueError("this model was fitted without context, but a context is given")
+        # in training a look at the codes would make a GPU wait; there they were read as data
+        check_context(self.space, context, rows, codes=not self.training)
+        if self.space is None or context is None:
             return None
-        if context is None:
-            raise ValueError(
-                f"this model is conditional ({self.space.describe()}): give context=, one for "
-                "each row"
-            )
-        if len(context) != rows:
-            raise ValueError(
-                f"expected {rows} rows of context, one for each row, got {len(context)}"
-            )
         if isinstance(self.space, Real):
             return ((context.reshape(rows, -1) - self.mean) / self.scale).float()
-        # in training a look at the codes would make a GPU wait; there they were read as data
-        if not self.training and not self.space.contains(context).all():
-            raise ValueError(
-                f"expected context of codes from 0 to {self.space.categories - 1} "
-                f"({self.space.describe()}), got codes from {context.min()} to {context.max()}"
-            )
         codes = nn.functional.one_hot(context.long(), self.space.categories)
         return codes.reshape(rows, self.features).float()
 
@@ -92,3 +77,35 @@ class ContextFeatures(nn.Module):
         """Appends the features of the context to x, with shape (batch, any)."""
         features = self(context, len(x))
         return x if features is None else torch.cat([x, features], dim=1)
+
+
+def check_context(
+    space: Categorical | Real | None, context: Tensor | None, rows: int, *, codes: bool
+) -> None:
+    """Refuses a context that is not of its space.
+
+    Arguments:
+        space: The space of the context, or None.
+        context: What is given.
+        rows: The number of rows that it must have.
+        codes: Whether codes of categories are looked at.
+
+    Raises:
+        ValueError: There is a context and none should be, or the other way round, the numbers of
+            rows differ, or a code is not that of a category.
+    """
+    if space is None:
+        if context is not None:
+            raise ValueError("this model was fitted without context, but a context is given")
+        return
+    if context is None:
+        raise ValueError(
+            f"this model is conditional ({space.describe()}): give context=, one for each row"
+        )
+    if len(context) != rows:
+        raise ValueError(f"expected {rows} rows of context, one for each row, got {len(context)}")
+    if codes and isinstance(space, Categorical) and not space.contains(context).all():
+        raise ValueError(
+            f"expected context of codes from 0 to {space.categories - 1} "
+            f"({space.describe()}), got codes from {context.min()} to {context.max()}"
+        )

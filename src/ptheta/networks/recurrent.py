@@ -1,6 +1,6 @@
 """Recurrent networks: all that was read is one state."""
 
-__all__ = ["Cell", "Recurrent"]
+__all__ = ["Cell", "Recurrent", "State"]
 
 from typing import Literal
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from ptheta.networks.sequence import SequenceNetwork
 
 Cell = Literal["rnn", "lstm", "gru"]
+# with shape (layers, rows, features); cells of an LSTM have two
+State = Tensor | tuple[Tensor, Tensor]
 
 _CELLS: dict[Cell, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
     "rnn": nn.RNN,
@@ -59,22 +61,31 @@ class Recurrent(SequenceNetwork):
             _open_forget_gates(self.cells, features)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        outputs, _ = self.cells(self.dropout(inputs))
-        return self.dropout(outputs)
+        return self.read(inputs, None)[0]
 
     def reader(self, rows: int) -> "_Reader":
         return _Reader(self)
+
+    def read(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """The outputs at inputs that are read from a state on, and the state after them.
+
+        Arguments:
+            inputs: The inputs, with shape (batch, length, in_features).
+            state: The state of the layers; None is that before anything was read.
+        """
+        outputs, state = self.cells(self.dropout(inputs), state)
+        assert state is not None
+        return self.dropout(outputs), state
 
 
 class _Reader:
     def __init__(self, network: Recurrent) -> None:
         self.network = network
-        self.state: Tensor | tuple[Tensor, Tensor] | None = None
+        self.state: State | None = None
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        network = self.network
-        outputs, self.state = network.cells(network.dropout(inputs), self.state)
-        return network.dropout(outputs)
+        outputs, self.state = self.network.read(inputs, self.state)
+        return outputs
 
 
 @torch.no_grad()

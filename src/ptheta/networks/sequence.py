@@ -1,6 +1,6 @@
 """Networks over sequences in which nothing sees what comes after it."""
 
-__all__ = ["SequenceNetwork", "Reader"]
+__all__ = ["Causal", "Reader", "SequenceNetwork"]
 
 from abc import ABC, abstractmethod
 from typing import Protocol
@@ -13,6 +13,18 @@ class Reader(Protocol):
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """The outputs at the inputs given, (rows, any, features), from all inputs so far."""
+        ...
+
+
+class Causal(Protocol):
+    """A `SequenceNetwork`, or a network together with what it is given besides."""
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """The outputs, with shape (rows, length, features)."""
+        ...
+
+    def reader(self, rows: int) -> Reader:
+        """Starts to read so many sequences, piece by piece."""
         ...
 
 

@@ -58,6 +58,8 @@ RECIPES: dict[str, str] = {
     "char-gru": "ptheta.recipes.autoregressive.sequences:char_gru",
     "transformer": "ptheta.recipes.autoregressive.sequences:transformer",
     "wavenet": "ptheta.recipes.autoregressive.sequences:wavenet",
+    "seq2seq-lstm": "ptheta.recipes.autoregressive.translation:seq2seq_lstm",
+    "seq2seq-transformer": "ptheta.recipes.autoregressive.translation:seq2seq_transformer",
     "realnvp": "ptheta.recipes.flows:realnvp",
     "vae": "ptheta.recipes.latent:vae",
     "gan": "ptheta.recipes.implicit:gan",
@@ -67,16 +69,24 @@ RECIPES: dict[str, str] = {
 
 _REGISTERED: dict[str, Callable[..., Algorithm]] = {}
 
-# one small example of each kind of space: what a recipe serves is found by asking it to
-_PROBES: dict[str, Space] = {
-    "real vectors": Real((3,)),
-    "positive vectors": Positive((3,)),
-    "binary vectors": Binary((4,)),
-    "levelled images": Discrete((1, 4, 4), 17, layout="image"),
-    "categories": Categorical((3,), 4),
-    "numeric tables": Table((Column("a", Real()), Column("b", Discrete(levels=5)))),
-    "mixed tables": Table((Column("a", Real()), Column("b", Categorical(categories=3)))),
-    "missing values": Table((Column("a", Real(), missing=True), Column("b", Real()))),
+# one small example of each kind of data, with what it is conditioned on, if anything: what a recipe
+# serves is found by asking it to
+_PROBES: dict[str, tuple[Space, Categorical | Real | None]] = {
+    "real vectors": (Real((3,)), None),
+    "positive vectors": (Positive((3,)), None),
+    "binary vectors": (Binary((4,)), None),
+    "levelled images": (Discrete((1, 4, 4), 17, layout="image"), None),
+    "categories": (Categorical((3,), 4), None),
+    "numeric tables": (Table((Column("a", Real()), Column("b", Discrete(levels=5)))), None),
+    "mixed tables": (
+        Table((Column("a", Real()), Column("b", Categorical(categories=3)))),
+        None,
+    ),
+    "missing values": (Table((Column("a", Real(), missing=True), Column("b", Real()))), None),
+    "sequences given sequences": (
+        Categorical((3,), 4, layout="sequence"),
+        Categorical((5,), 3, layout="sequence"),
+    ),
 }
 _CLASS = Categorical(categories=2)
 
@@ -215,8 +225,8 @@ def describe(name: str) -> Description:
     doc = inspect.getdoc(recipe) or ""
     built = {
         # some serve nothing but data with a class
-        label: _served(name, space) or _served(name, space, _CLASS)
-        for label, space in _PROBES.items()
+        label: _served(name, *probe) or _served(name, probe[0], _CLASS)
+        for label, probe in _PROBES.items()
     }
     served = {label: algorithm for label, algorithm in built.items() if algorithm is not None}
     if not served:

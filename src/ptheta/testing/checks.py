@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ptheta.objectives.types import Batch
 from ptheta.protocols import (
+    SupportsBeamSearch,
     SupportsClassify,
     SupportsComplete,
     SupportsElbo,
@@ -97,6 +98,10 @@ def checks(
         yield Check("classes follow the rule of Bayes", partial(_follows_bayes, fitted))
     if isinstance(model, SupportsExtend):
         yield Check("a beginning is kept", partial(_extends, fitted, space))
+    if isinstance(model, SupportsBeamSearch):
+        yield Check(
+            "what is found is the same alone and in a batch", partial(_finds, fitted, space)
+        )
 
 
 @dataclass(frozen=True)
@@ -206,6 +211,20 @@ def _follows_bayes(fitted: Callable[[], _Fitted]) -> None:
     left = posterior - given
     prior = (left - left[:, :1])[:1].expand_as(left)
     torch.testing.assert_close(left - left[:, :1], prior, rtol=1e-4, atol=1e-4)
+
+
+def _finds(fitted: Callable[[], _Fitted], space: Space) -> None:
+    found = fitted()
+    context = found.given(20)
+    for beams in (1, 3):
+        whole = found.model.beam_search(context, beams=beams)
+        _require(tuple(whole.shape) == (20, *space.shape), f"found shape {tuple(whole.shape)}")
+        _require(whole.dtype == space.dtype, f"found {whole.dtype}, expected {space.dtype}")
+        _require(bool(space.contains(whole).all()), "what is found lies outside the space")
+        for row in range(3):
+            assert context is not None
+            alone = found.model.beam_search(context[row : row + 1], beams=beams)
+            _require(torch.equal(alone[0], whole[row]), "alone another sequence is found")
 
 
 def _round_trip(fitted: Callable[[], _Fitted]) -> None:

@@ -41,7 +41,7 @@ def example_context(space: Categorical | Real | None, rows: int, seed: int = 0) 
         return None
     g = torch.Generator().manual_seed(seed)
     if isinstance(space, Categorical):
-        return torch.randint(space.categories, (rows,), generator=g)
+        return torch.randint(space.categories, (rows, *space.shape), generator=g)
     return torch.randn(rows, *space.shape, generator=g)
 
 

@@ -7,7 +7,9 @@ where :math:`h_t` is the network's output once it has read a start symbol and
 :math:`x_1, \dots, x_{t-1}`. Drawing reads each symbol once.
 """
 
-__all__ = ["SequenceModel"]
+__all__ = ["SequenceModel", "SymbolModel"]
+
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -15,81 +17,71 @@ from torch.nn import functional as F
 
 from ptheta.models.autoregressive.choosing import Choice
 from ptheta.models.autoregressive.distribution import Autoregressive
+from ptheta.models.autoregressive.reading import Given, Reading
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.heads.kinds import SoftmaxKind
 from ptheta.models.normalised import Normalised
 from ptheta.networks.context import ContextFeatures
-from ptheta.networks.sequence import Reader, SequenceNetwork
+from ptheta.networks.memory import AttendingNetwork
+from ptheta.networks.sequence import SequenceNetwork
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
 
-class SequenceModel(Normalised):
-    """Sequences of symbols, by any causal network: recurrent, a Transformer, or a WaveNet.
+class SymbolModel(Normalised):
+    """Sequences of symbols, one after the other, by a network that reads them.
 
-    References:
-        Generating Sequences With Recurrent Neural Networks (Graves, 2013),
-        https://arxiv.org/abs/1308.0850, equations 5-8
-        Using the Output Embedding to Improve Language Models (Press & Wolf, 2017),
-        https://arxiv.org/abs/1608.05859, for tied weights
+    Required: `given`, and `network`, whose sizes are known here. Promised: `log_prob`, draws that
+    read each symbol once, and sequences that go on with a beginning.
 
     Arguments:
         space: Levels or categories in a row. They may be drawn beyond its length.
         network: The network that reads them.
-        context_space: What they are conditioned on, or None. It is added to every input, or is a
-            part of it where the network takes a context.
+        features: The size of an embedding.
         tied: Whether the weights of the outputs are the embeddings of the symbols.
         embedding_scale: The deviation of the embeddings at the start.
 
     Raises:
         ValueError: The values are no symbols in a row, or the network cannot read so many, or
-            takes another context, or tied weights differ in size.
-
-    Example:
-        >>> from ptheta.networks.recurrent import Recurrent
-        >>> model = SequenceModel(Categorical((3,), 2, layout="sequence"), Recurrent(4, 8))
-        >>> every = torch.cartesian_prod(*[torch.arange(2)] * 3)
-        >>> bool(torch.isclose(model.log_prob(every).exp().sum(), torch.tensor(1.0)))
-        True
-        >>> model.extend(torch.tensor([[0, 1]]), length=7).shape
-        torch.Size([1, 7])
+            tied weights differ in size.
     """
 
     def __init__(
         self,
         space: Space,
-        network: SequenceNetwork,
-        context_space: Categorical | Real | None = None,
+        network: SequenceNetwork | AttendingNetwork,
+        features: int,
         *,
-        tied: bool = False,
-        embedding_scale: float = 0.02,
+        tied: bool,
+        embedding_scale: float,
     ) -> None:
         super().__init__()
         self.space = space
         self.kind = _kind(space)
         self.head = Head(space, choose=lambda group: self.kind)
+        self.window = network.window
         if network.window is not None and network.window < space.features:
             raise ValueError(
                 f"a sequence of {space.features} needs a window as long, got {network.window}"
             )
-        symbols, size = self.kind.categories, network.in_features - network.context_features
-        if tied and network.features != size:
+        if tied and network.features != features:
             raise ValueError(
-                f"tied weights need outputs as large as inputs ({size}), got {network.features}"
+                f"tied weights need outputs as large as inputs ({features}), got {network.features}"
             )
-        self.context = ContextFeatures(context_space)
-        if network.context_features not in (0, self.context.features):
-            raise ValueError(
-                f"the network takes a context of {network.context_features} features, and there "
-                f"are {self.context.features}"
-            )
-        self.start = nn.Parameter(embedding_scale * torch.randn(size))
-        self.embedding = nn.Embedding(symbols, size)
+        symbols = self.kind.categories
+        self.start = nn.Parameter(embedding_scale * torch.randn(features))
+        self.embedding = nn.Embedding(symbols, features)
         nn.init.normal_(self.embedding.weight, std=embedding_scale)
-        given = 0 if network.context_features else self.context.features
-        self.condition = nn.Linear(given, size, bias=False) if given else None
-        self.network = network
         self.output = None if tied else nn.Linear(network.features, symbols, bias=False)
         self.bias = nn.Parameter(torch.zeros(symbols))
+
+    @abstractmethod
+    def given(self, context: Tensor | None, rows: int) -> Given:
+        """What sequences are conditioned on.
+
+        Arguments:
+            context: The context, with so many rows, or None.
+            rows: The number of sequences.
+        """
 
     def forward(self, context: Tensor | None = None) -> Autoregressive:
         """The distribution of sequences, given the context if the model is conditional."""
@@ -107,8 +99,9 @@ class SequenceModel(Normalised):
                 f"expected sequences of shape (batch, {self.space.features}), got {tuple(x.shape)}"
             )
         codes = x[:, :-1].long()
-        inputs = self.inputs(codes, self.condition_of(context, len(x)), start=True)
-        logits = self.logits(self.network(inputs))
+        given = self.given(context, len(x))
+        inputs = self.inputs(codes, given.condition, start=True)
+        logits = self.logits(given.network(inputs))
         return self.head(logits.transpose(1, 2).flatten(1))
 
     @torch.no_grad()
@@ -117,9 +110,8 @@ class SequenceModel(Normalised):
 
         Arguments:
             x: The training sequences, with shape (rows, length).
-            context: What they are conditioned on, for its scale.
+            context: What they are conditioned on.
         """
-        self.context.initialize_context(context)
         self.bias.copy_(self.kind.fit(x.reshape(-1, 1))[:, 0])
 
     @torch.no_grad()
@@ -180,25 +172,13 @@ class SequenceModel(Normalised):
 
         Arguments:
             codes: The symbols, with shape (batch, any).
-            condition: What `condition_of` gives.
+            condition: What is added to each, or joined to it, or None.
             start: Whether the start symbol stands before them.
         """
         inputs = self.embedding(codes)
         if start:
             inputs = torch.cat([self.start.expand(len(codes), 1, -1), inputs], dim=1)
-        if condition is None:
-            return inputs
-        if self.condition is not None:
-            return inputs + condition
-        return torch.cat([inputs, condition.expand(-1, inputs.shape[1], -1)], dim=2)
-
-    def condition_of(self, context: Tensor | None, rows: int) -> Tensor | None:
-        """What the context adds to each input, or its part of that, (rows, 1, any), or None."""
-        features = self.context(context, rows)
-        if features is None:
-            return None
-        features = features.to(self.start.dtype).unsqueeze(1)
-        return features if self.condition is None else self.condition(features)
+        return inputs if condition is None else inputs + condition
 
     def logits(self, outputs: Tensor) -> Tensor:
         """The logits of the next symbol, (..., symbols), from outputs of the network."""
@@ -213,7 +193,7 @@ class SequenceModel(Normalised):
         # steps are small, and calls cost less so; what is written to is made outside, so that it
         # is an ordinary tensor
         with torch.inference_mode():
-            reading = _Reading(self, context, n)
+            reading = Reading(self, self.given(context, n))
             for place in range(so_far, codes.shape[1]):
                 logits = choice(reading(codes[:, :place]))
                 codes[:, place] = self.kind.draw(logits.t(), uniforms[:, place - so_far])
@@ -233,44 +213,79 @@ class SequenceModel(Normalised):
         return prefix.to(self.start.device).long()
 
 
-class _Reading:
-    """The logits of the next symbol, each symbol being read once.
+class SequenceModel(SymbolModel):
+    """Sequences of symbols, by any causal network: recurrent, a Transformer, or a WaveNet.
+
+    References:
+        Generating Sequences With Recurrent Neural Networks (Graves, 2013),
+        https://arxiv.org/abs/1308.0850, equations 5-8
+        Using the Output Embedding to Improve Language Models (Press & Wolf, 2017),
+        https://arxiv.org/abs/1608.05859, for tied weights
 
     Arguments:
-        model: The model.
-        context: What the sequences are conditioned on, with n rows, or None.
-        n: The number of sequences.
+        space: Levels or categories in a row. They may be drawn beyond its length.
+        network: The network that reads them.
+        context_space: What they are conditioned on, or None. It is added to every input, or is a
+            part of it where the network takes a context.
+        tied: Whether the weights of the outputs are the embeddings of the symbols.
+        embedding_scale: The deviation of the embeddings at the start.
+
+    Raises:
+        ValueError: The values are no symbols in a row, or the network cannot read so many, or
+            takes another context, or tied weights differ in size.
+
+    Example:
+        >>> from ptheta.networks.recurrent import Recurrent
+        >>> model = SequenceModel(Categorical((3,), 2, layout="sequence"), Recurrent(4, 8))
+        >>> every = torch.cartesian_prod(*[torch.arange(2)] * 3)
+        >>> bool(torch.isclose(model.log_prob(every).exp().sum(), torch.tensor(1.0)))
+        True
+        >>> model.extend(torch.tensor([[0, 1]]), length=7).shape
+        torch.Size([1, 7])
     """
 
-    def __init__(self, model: SequenceModel, context: Tensor | None, n: int) -> None:
-        self.model = model
-        self.condition = model.condition_of(context, n)
-        self.reader: Reader | None = None
-        self.first = self.last = 0
+    def __init__(
+        self,
+        space: Space,
+        network: SequenceNetwork,
+        context_space: Categorical | Real | None = None,
+        *,
+        tied: bool = False,
+        embedding_scale: float = 0.02,
+    ) -> None:
+        size = network.in_features - network.context_features
+        super().__init__(space, network, size, tied=tied, embedding_scale=embedding_scale)
+        self.context = ContextFeatures(context_space)
+        if network.context_features not in (0, self.context.features):
+            raise ValueError(
+                f"the network takes a context of {network.context_features} features, and there "
+                f"are {self.context.features}"
+            )
+        given = 0 if network.context_features else self.context.features
+        self.condition = nn.Linear(given, size, bias=False) if given else None
+        self.network = network
 
-    def __call__(self, codes: Tensor) -> Tensor:
-        """The logits, with shape (n, symbols), after all symbols so far, (n, any)."""
-        n, count = codes.shape
-        first = count - _kept(count, self.model.network.window)
-        start = self.reader is None or first != self.first
-        new = codes[:, first if start else self.last :]
-        if self.reader is None or start:
-            self.reader = self.model.network.reader(n)
-        self.first, self.last = first, count
-        outputs = self.reader(self.model.inputs(new, self.condition, start=start))
-        return self.model.logits(outputs[:, -1])
+    @torch.no_grad()
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        self.context.initialize_context(context)
+        super().initialize(x, context)
 
+    def given(self, context: Tensor | None, rows: int) -> Given:
+        return Given(self.network, self.condition_of(context, rows))
 
-def _kept(count: int, window: int | None) -> int:
-    """How many of the newest symbols are read, of so many in all.
+    def inputs(self, codes: Tensor, condition: Tensor | None, *, start: bool) -> Tensor:
+        if condition is None or self.condition is not None:
+            return super().inputs(codes, condition, start=start)
+        inputs = super().inputs(codes, None, start=start)
+        return torch.cat([inputs, condition.expand(-1, inputs.shape[1], -1)], dim=2)
 
-    Where they no longer fit in the window after the start symbol, the newer half is kept, to
-    which symbols are added until it is full again.
-    """
-    if window is None or count < window:
-        return count
-    half = window // 2
-    return half + (count - window) % (window - half)
+    def condition_of(self, context: Tensor | None, rows: int) -> Tensor | None:
+        """What the context adds to each input, or its part of that, (rows, 1, any), or None."""
+        features = self.context(context, rows)
+        if features is None:
+            return None
+        features = features.to(self.start.dtype).unsqueeze(1)
+        return features if self.condition is None else self.condition(features)
 
 
 def _kind(space: Space) -> SoftmaxKind:

@@ -1,6 +1,13 @@
 """Models of sequences: one symbol after the other, of any length."""
 
-__all__ = ["char_gru", "char_lstm", "char_rnn", "transformer", "wavenet"]
+__all__ = [
+    "char_gru",
+    "char_lstm",
+    "char_rnn",
+    "refuse_unordered",
+    "transformer",
+    "wavenet",
+]
 
 import math
 from typing import Annotated
@@ -181,7 +188,7 @@ def transformer(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    _refuse_others(space)
+    refuse_unordered(space)
     features = features or (128 if _is_long(space) else 64)
     if features % (2 * heads):
         raise PthetaError(
@@ -229,7 +236,7 @@ def wavenet(
             and at most 32.
         steps: The number of steps where no budget is given.
     """
-    _refuse_others(space)
+    refuse_unordered(space)
     reach = max(1, math.ceil(math.log2(space.features)))
     network = WaveNet(
         channels,
@@ -256,7 +263,7 @@ def _recurrent(
     batch_size: int,
     steps: int,
 ) -> Algorithm:
-    _refuse_others(space)
+    refuse_unordered(space)
     long_features, long_layers = _SIZES[cell]
     features = hidden_features or (long_features if _is_long(space) else 128)
     layers = layers or (long_layers if _is_long(space) else 1)
@@ -269,7 +276,15 @@ def _is_long(space: Space) -> bool:
     return space.features >= _LONG
 
 
-def _refuse_others(space: Space) -> None:
+def refuse_unordered(space: Space) -> None:
+    """Refuses a space that is no row of symbols.
+
+    Arguments:
+        space: The space.
+
+    Raises:
+        PthetaError: Its values are not in a row, are no symbols, or are of too many levels.
+    """
     if len(space.shape) != 1 or not isinstance(space, Categorical | Discrete):
         raise PthetaError(
             "it reads symbols one after the other: text, or categories or levels in a row."
