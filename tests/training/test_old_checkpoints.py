@@ -13,6 +13,7 @@ import torch
 
 from ptheta.density import densities, draw
 from ptheta.fitting import load
+from ptheta.training.folder import RunFolder
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 EXPECTED = {
@@ -30,6 +31,26 @@ def test_a_density_is_what_it_was(version, recipe):
     found = densities(run.model, torch.tensor(expected["x"]), None, space=run.space, seed=0)
     assert found.verb == verb
     assert found.values.tolist() == pytest.approx(values, abs=1e-4)
+
+
+@pytest.mark.parametrize("recipe", EXPECTED["1"]["levels"])
+def test_a_density_of_levels_is_what_it_was(recipe):
+    expected = EXPECTED["1"]["levels"][recipe]
+    verb, *values = expected["values"]
+    run = load(CHECKPOINTS / "1" / recipe)
+    found = densities(run.model, torch.tensor(expected["x"]), space=run.space, seed=0)
+    assert found.verb == verb
+    assert found.values.tolist() == pytest.approx(values, abs=1e-4)
+
+
+@pytest.mark.parametrize("recipe", ["char-lstm", "transformer"])
+def test_the_state_of_an_optimiser_belongs_to_the_parameters_that_it_did(recipe):
+    folder = RunFolder(CHECKPOINTS / "1" / recipe)
+    parameters = list(load(folder.path).model.parameters())
+    # those that decay come first
+    ordered = sorted(parameters, key=lambda p: p.dim() <= 1)
+    kept = folder.read_state()["learner"]["optimizer"]["state"]
+    assert [p.shape for p in ordered] == [state["exp_avg"].shape for state in kept.values()]
 
 
 @pytest.mark.parametrize("recipe", ["gan", "ncsn"])

@@ -154,7 +154,9 @@ class _Sweep(torch.autograd.Function):
         states = weight.new_zeros(directions, features, order.states, x.shape[3])
         cells = torch.zeros_like(states)
         kept = weight.new_empty(x.numel())
-        for (pixels, places), gates in zip(order.steps(), _gates(kept, x, order), strict=True):
+        for (pixels, places), gates in zip(
+            order.steps(), _gates(kept, x.shape, order), strict=True
+        ):
             torch.bmm(weight, _seen(states, places, order), out=gates.flatten(2))
             gates.add_(x[:, :, pixels])
             cell, state = advance(gates, cells[:, :, _moved(places, order.cell)])
@@ -167,8 +169,8 @@ class _Sweep(torch.autograd.Function):
         x, weight, order = inputs
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)  # zeros for what has none are large, and never read
-        ctx.save_for_backward(x, weight, *output)
-        ctx.order = order
+        ctx.save_for_backward(weight, *output)
+        ctx.order, ctx.shape, ctx.dtype = order, x.shape, x.dtype
 
     @staticmethod
     @once_differentiable
@@ -177,11 +179,11 @@ class _Sweep(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         if gradients[0] is None:
             return None, None, None
-        x, weight, states, cells, kept = ctx.saved_tensors
+        weight, states, cells, kept = ctx.saved_tensors
         order: Sweep = ctx.order
-        of_x = weight.new_empty(x.shape)
+        of_x = weight.new_empty(ctx.shape)
         of_states, of_cells = gradients[0].clone(), torch.zeros_like(cells)
-        steps = list(zip(order.steps(), _gates(kept, x, order), strict=True))
+        steps = list(zip(order.steps(), _gates(kept, ctx.shape, order), strict=True))
         for (pixels, places), gates in reversed(steps):
             before = _moved(places, order.cell)
             slope, of_before = _advance_backward(
@@ -199,7 +201,7 @@ class _Sweep(torch.autograd.Function):
                 of_states[:, :, _moved(places, neighbour)] += part
         images = [_image(states, neighbour, order) for neighbour in order.neighbours]
         seen = torch.cat(images, dim=1).flatten(2)
-        return of_x.to(x.dtype), of_x.flatten(2) @ seen.transpose(1, 2), None
+        return of_x.to(ctx.dtype), of_x.flatten(2) @ seen.transpose(1, 2), None
 
 
 def _advance_backward(
@@ -221,12 +223,15 @@ def _advance_backward(
     return slope, of_cell * f
 
 
-def _gates(kept: Tensor, x: Tensor, order: Sweep) -> list[Tensor]:
+def _gates(kept: Tensor, shape: torch.Size, order: Sweep) -> list[Tensor]:
     """Views of what is kept, for each step (directions, 4 * features, pixels, batch)."""
-    directions, channels, _, batch = x.shape
-    counts = [len(range(*pixels.indices(x.shape[2]))) for pixels in order.pixels]
+    directions, channels, pixels, batch = shape
+    counts = [len(range(*part.indices(pixels))) for part in order.pixels]
     parts = kept.split([directions * channels * count * batch for count in counts])
-    return [part.view(directions, channels, -1, batch) for part in parts]
+    return [
+        part.view(directions, channels, count, batch)
+        for part, count in zip(parts, counts, strict=True)
+    ]
 
 
 def _seen(states: Tensor, places: slice, order: Sweep) -> Tensor:

@@ -15,6 +15,7 @@ from ptheta.objectives.adversarial import Divergence, Penalty
 from ptheta.objectives.types import Batch
 from ptheta.training.devices import prepare
 from ptheta.training.gradient import ToReals
+from ptheta.training.optimizer_state import restore_optimizer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -153,8 +154,8 @@ class AdversarialLearner:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.critic.load_state_dict(state["critic"])
-        self.critic_side.optimizer.load_state_dict(dict(state["critic_optimizer"]))
-        self.generator_side.optimizer.load_state_dict(dict(state["generator_optimizer"]))
+        restore_optimizer(self.critic_side.optimizer, state["critic_optimizer"])
+        restore_optimizer(self.generator_side.optimizer, state["generator_optimizer"])
 
     def _prepare(self, fabric: Fabric, side: nn.Module, learning_rate: float) -> Prepared:
         optimizer = torch.optim.Adam(

@@ -70,4 +70,4 @@ class CountingLearner:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.converged = bool(state["converged"])
-        self.pending = next(iter(state["pending"]), None)
+        self.pending = next(iter(self.fabric.to_device(state["pending"])), None)

@@ -99,7 +99,7 @@ class EMLearner:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.careful, self.converged = bool(state["careful"]), bool(state["converged"])
         self.best, self.misses = float(state["best"]), int(state["misses"])
-        self.pending = list(state["pending"])
+        self.pending = list(self.fabric.to_device(state["pending"]))
 
     def _judge(self, mean: float) -> None:
         if mean - self.best >= self.tolerance:

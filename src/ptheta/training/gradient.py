@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ptheta.objectives.types import Batch, Loss
 from ptheta.training.devices import prepare
+from ptheta.training.optimizer_state import restore_optimizer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -134,7 +135,7 @@ class GradientLearner(Generic[N]):
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.optimizer.load_state_dict(dict(state["optimizer"]))
+        restore_optimizer(self.optimizer, state["optimizer"])
         if isinstance(self.objective, nn.Module):
             self.objective.load_state_dict(state["objective"])
 

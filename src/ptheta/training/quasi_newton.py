@@ -162,6 +162,7 @@ class QuasiNewtonLearner(Generic[N]):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        state = self.fabric.to_device(dict(state))
         self.pending = list(state["pending"])
         self.accepted, self.direction = list(state["accepted"]), list(state["direction"])
         self.stride, self.converged = float(state["stride"]), bool(state["converged"])

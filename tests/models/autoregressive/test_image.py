@@ -222,7 +222,7 @@ def test_few_levels_have_a_softmax_and_many_a_mixture():
     assert kinds == [SoftmaxKind(17, ordered=True), LogisticMixtureKind(256, 5)]
     setting = {"softmax_levels": 256}
     photo = build("pixelcnn", Discrete((3, 4, 4), 256, layout="image"), settings=setting)
-    assert photo.model.head.kinds == (SoftmaxKind(256, ordered=True),)
+    assert photo.model.model.head.kinds == (SoftmaxKind(256, ordered=True),)
 
 
 @pytest.mark.parametrize("name", MODELS)

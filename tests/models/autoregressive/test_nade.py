@@ -51,6 +51,19 @@ def test_blocks_of_any_size_give_the_paper_s_density_and_its_gradient(monkeypatc
         torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("values", [1, 3 * 4 * 8, 2**19])
+def test_the_gradient_by_real_values_is_that_of_differences(monkeypatch, values):
+    monkeypatch.setattr(nade, "_BLOCK_VALUES", values)
+    model = random_model(Real((5,)), components=2, order=(3, 0, 1, 4, 2))
+    x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    # features are of single precision, so that steps must not be small
+    assert torch.autograd.gradcheck(model.log_prob, x, eps=1e-3, atol=1e-3, rtol=1e-3)
+
+
+def test_nothing_has_no_densities():
+    assert random_model(Binary((7,))).log_prob(torch.empty(0, 7)).shape == (0,)
+
+
 def test_a_value_sees_only_those_before_it():
     model = random_model(Binary((7,)), order=ORDER)
     x = torch.randint(2, (1, 7))

@@ -192,6 +192,7 @@ class _Conditionals(torch.autograd.Function):
         block = _Block(starts[0])
         blocks = block.split(seen, inward, outward, slopes)
         after = torch.zeros_like(starts[0])  # the gradient of the sums that follow a block
+        of_seen: list[Tensor] = []
         inwards: list[Tensor] = []
         outwards: list[Tensor] = []
         for start, (x, w, v, slope) in zip(starts.flip(0), reversed(blocks), strict=True):
@@ -200,9 +201,11 @@ class _Conditionals(torch.autograd.Function):
             outwards.append((slope.transpose(1, 2) @ units).transpose(1, 2))
             sums = block.gradients_of_sums(slope, v, units, after)
             inwards.append(x.transpose(1, 2) @ sums[1:])
+            if ctx.needs_input_grad[0]:
+                of_seen.append(sums[1:] @ w.transpose(1, 2))
             after.copy_(sums[0])
         return (
-            None,
+            torch.cat(of_seen[::-1]) if of_seen else None,
             after,
             torch.cat(inwards[::-1]),
             torch.cat(outwards[::-1]),
@@ -221,7 +224,7 @@ class _Block:
     """
 
     def __init__(self, first: Tensor) -> None:
-        self.size = max(1, min(32, _BLOCK_VALUES // first.numel()))
+        self.size = max(1, min(32, _BLOCK_VALUES // max(1, first.numel())))
         self.sums = first.new_empty(self.size + 1, *first.shape)
         self.rows = self.sums.unbind()
         self.squashed = first.new_empty(self.size, *first.shape)

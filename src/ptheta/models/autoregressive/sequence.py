@@ -71,6 +71,8 @@ class SymbolModel(Normalised):
         self.start = nn.Parameter(embedding_scale * torch.randn(features))
         self.embedding = nn.Embedding(symbols, features)
         nn.init.normal_(self.embedding.weight, std=embedding_scale)
+        # its place among the parameters is that in which optimisers have kept their state
+        self.register_module("network", network)
         self.output = None if tied else nn.Linear(network.features, symbols, bias=False)
         self.bias = nn.Parameter(torch.zeros(symbols))
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from annotated_types import Ge
 
+from ptheta.data.bridged import bridged
+from ptheta.data.bridges import standardising
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.gated_pixelcnn import GatedPixelCNN
 from ptheta.models.autoregressive.pixelcnn import PixelCNN
@@ -68,7 +70,8 @@ def pixelcnn(
         softmax_levels=softmax_levels,
         dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
     )
-    return by_likelihood(model, learning_rate, weight_decay, batch_size, steps)
+    joined = bridged(model, standardising(space), space)
+    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
 def gated_pixelcnn(
@@ -119,7 +122,8 @@ def gated_pixelcnn(
         softmax_levels=softmax_levels,
         dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
     )
-    return by_likelihood(model, learning_rate, weight_decay, batch_size, steps)
+    joined = bridged(model, standardising(space), space)
+    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
 def row_lstm(
@@ -178,7 +182,8 @@ def row_lstm(
         softmax_levels=softmax_levels,
         dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
     )
-    return by_likelihood(model, learning_rate, weight_decay, batch_size, steps)
+    joined = bridged(model, standardising(space), space)
+    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
 def diagonal_bilstm(
@@ -233,7 +238,8 @@ def diagonal_bilstm(
         softmax_levels=softmax_levels,
         dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
     )
-    return by_likelihood(model, learning_rate, weight_decay, batch_size, steps)
+    joined = bridged(model, standardising(space), space)
+    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
 def _images(space: Space) -> Discrete:
