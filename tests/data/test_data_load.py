@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
+from ptheta.data.contents import quoted
 from ptheta.data.export import save_samples
 from ptheta.data.load import data_names, load_data, load_rows
 from ptheta.errors import PthetaError
@@ -425,3 +426,11 @@ def test_origin_loads_the_same_data_again_and_is_plain_json(table):
         assert again.fingerprint == data.fingerprint
         assert again.context_space == data.context_space
     assert load_data(normal(9, 2)).origin == {}
+
+
+def test_a_class_without_training_rows_is_noted():
+    frame = pd.DataFrame({"x": range(20), "kind": ["a"] * 18 + ["b", "c"]})
+    data = load_data(frame, context="kind", splits=(0.1, 0.1, 0.8))
+    missing = [k for k, n in enumerate(torch.bincount(data.train.context, minlength=3)) if n == 0]
+    assert missing
+    assert f"No training row is of class {quoted('abc'[k] for k in missing)}." in data.notes

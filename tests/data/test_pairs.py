@@ -35,6 +35,8 @@ def test_rows_are_read_in_the_space_of_sentences(table, tmp_path):
     rows = load_rows(other, data.space, data.columns, data.context_space, "source")
     assert rows.x.tolist() == [[1, 0, 2, 2, 2, 2], [3, 2, 2, 2, 2, 2]]
     assert rows.context.tolist() == [[0, 1, 2, 2, 2, 2], [1, 2, 2, 2, 2, 2]]
+    # the column may have another name, so it is said which was read
+    assert rows.notes == ("Column 'target' is read as sentences, given those of 'source'.",)
     frame.assign(id=[1, 2]).to_csv(other, index=False)
     with pytest.raises(PthetaError, match=r"2 columns beside the context: 'target', 'id'"):
         load_rows(other, data.space, data.columns, data.context_space, "source")

@@ -180,6 +180,7 @@ def load_rows(
     if isinstance(contents, Frame) and end_of(space) is not None:
         given = None if context_space is None else context_name
         contents = sentences_of(contents, given)
+        notes = contents.notes
     if context_space is None:
         return Split(_conform(contents, space, columns), notes=notes)
     name = context_name or "label"

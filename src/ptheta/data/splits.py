@@ -82,6 +82,7 @@ def assemble(
     values, context_space = _context(examples, context)
     rows = split_rows(examples, splits, seed)
     train, validation, test = (_take(examples.x, values, index) for index in rows)
+    unseen = _unseen(train, context_space)
     return Data(
         name=name,
         space=examples.space,
@@ -90,10 +91,22 @@ def assemble(
         test=test,
         context_space=context_space,
         truth=truth,
-        notes=examples.notes,
+        notes=(*examples.notes, *unseen),
         fingerprint=fingerprint(examples.space, (train, validation, test)),
         columns=examples.columns,
     )
+
+
+def _unseen(train: Split, context_space: Categorical | Real | None) -> tuple[str, ...]:
+    """A note on the classes that no training row has, which nothing is learnt of."""
+    if not isinstance(context_space, Categorical) or context_space.shape or train.context is None:
+        return ()
+    counts = torch.bincount(train.context.long(), minlength=context_space.categories)
+    codes = (counts == 0).nonzero()[:, 0].tolist()
+    if not codes:
+        return ()
+    labels = context_space.labels or tuple(map(str, range(context_space.categories)))
+    return (f"No training row is of class {quoted([labels[code] for code in codes])}.",)
 
 
 def split_rows(

@@ -1,11 +1,13 @@
 import pytest
 import torch
 
+from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.reading import kept
 from ptheta.models.autoregressive.sequence import SequenceModel
 from ptheta.networks.recurrent import Recurrent
 from ptheta.networks.transformer import Transformer
 from ptheta.networks.wavenet import WaveNet
+from ptheta.recipes.registry import build
 from ptheta.spaces import Binary, Categorical, Discrete, Real
 from ptheta.testing.examples import example_context, example_rows, states
 
@@ -291,3 +293,10 @@ def test_what_does_not_fit_is_refused():
         model.extend(torch.tensor([[2, 5]]))
     with pytest.raises(ValueError, match="temperature must be 0 or more"):
         model.extend(torch.tensor([[2, 3]]), temperature=-1)
+
+
+def test_layers_that_nothing_in_a_sequence_could_reach_are_refused():
+    space = Discrete((64,), 8, layout="sequence")
+    build("wavenet", space, settings={"layers": 6})
+    with pytest.raises(PthetaError, match="layers must be at most 6, which see all of a sequence"):
+        build("wavenet", space, settings={"layers": 30})

@@ -238,6 +238,11 @@ def wavenet(
     """
     refuse_unordered(space)
     reach = max(1, math.ceil(math.log2(space.features)))
+    if layers is not None and layers > reach:
+        raise PthetaError(
+            f"layers must be at most {reach}, which see all of a sequence of {space.features}; "
+            f"{layers} would see {2**layers} symbols. Take fewer, or longer sequences (--window)."
+        )
     network = WaveNet(
         channels,
         layers or min(reach, _MOST_LAYERS),
