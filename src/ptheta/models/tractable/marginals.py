@@ -10,12 +10,13 @@ __all__ = ["Frequencies", "Gaussian", "Histogram", "Marginal", "Marginals"]
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.heads.kinds import (
@@ -25,7 +26,7 @@ from ptheta.models.heads.kinds import (
     SoftmaxKind,
     count_codes,
 )
-from ptheta.models.normalised import Normalised
+from ptheta.models.normalised import FromFunctions, Normalised
 from ptheta.networks.context import ContextFeatures
 from ptheta.spaces import Categorical, Group, Space, groups, missing_values
 
@@ -205,11 +206,16 @@ class Marginals(Normalised):
         counts = torch.zeros(classes, sum(self._sizes), dtype=torch.float64)
         self.register_buffer("counts", counts)
 
-    def forward(self, context: Tensor | None = None) -> Factorised:
+    def forward(self, context: Tensor | None = None) -> Distribution:
         """The product of marginals, of the classes in `context` if the model is conditional."""
         self.context(context, 0 if context is None else len(context))
-        parameters = self.parameters_of_classes()
-        return self.head(parameters[0] if context is None else parameters[context.long()])
+        products = [self.head(own) for own in self.parameters_of_classes()]
+        if context is None:
+            return products[0]
+        # a class at a time: the parameters of every row are as many as there are counts
+        return FromFunctions(
+            self.space, partial(_log_prob, products), partial(_draw, products), context
+        )
 
     def parameters_of_classes(self) -> Tensor:
         """What the counts of each class come to, with shape (classes, head.features)."""
@@ -251,6 +257,25 @@ class Marginals(Normalised):
     def _sizes(self) -> list[int]:
         found = zip(self.marginals, groups(self.space), strict=True)
         return [marginal.size * len(group.positions) for marginal, group in found]
+
+
+def _log_prob(products: Sequence[Factorised], x: Tensor, classes: Tensor) -> Tensor:
+    """log p of each row under the product of its class, with shape (rows,)."""
+    found = torch.zeros(len(x), dtype=products[0].parameters.dtype, device=x.device)
+    for label in classes.unique().tolist():
+        own = classes == label
+        found[own] = products[int(label)].log_prob(x[own])
+    return found
+
+
+def _draw(products: Sequence[Factorised], n: int, classes: Tensor) -> Tensor:
+    """A draw from the product of each class, with shape (n, *space.shape)."""
+    space = products[0].head.space
+    drawn = torch.zeros(n, *space.shape, dtype=space.dtype, device=classes.device)
+    for label in classes.unique().tolist():
+        own = classes == label
+        drawn[own] = products[int(label)].sample((int(own.sum()),))
+    return drawn
 
 
 def _smoothed(counts: Tensor, smoothing: float) -> Tensor:
