@@ -19,6 +19,7 @@ from ptheta.tasks.classify import classify
 from ptheta.testing.examples import example_context, example_rows, states
 
 TWO = Categorical(categories=2)
+TEXT = Categorical((3,), 4, layout="sequence")
 
 
 def wine():
@@ -120,6 +121,28 @@ def test_what_cannot_tell_classes_is_refused():
     with pytest.raises(PthetaError, match="at least 0, and not all 0"):
         classify(build("made", space, TWO).model, torch.zeros(1, 2), space=space,
                  frequencies=[1, -1])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("recipe", "space"),
+    [("made", Real((2,))), ("realnvp", Real((2,))), ("transformer", TEXT)],
+)
+def test_frequencies_are_of_the_classes_of_the_model(recipe, space):
+    model, x = build(recipe, space, Categorical(categories=3)).model, example_rows(space, 4)
+    for frequencies in ([1, 1], [1, 1, 1, 1]):
+        with pytest.raises(PthetaError, match=f"of the 3 classes .*, got {len(frequencies)}"):
+            classify(model, x, space=space, frequencies=frequencies)
+    assert classify(model, x, space=space, frequencies=[1, 1, 1]).shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "space", "context"),
+    [("made", Real((2,)), Real((1,))), ("seq2seq-lstm", TEXT, Categorical((5,), 3))],
+)
+def test_what_is_conditioned_on_no_class_is_refused(recipe, space, context):
+    model = build(recipe, space, context).model
+    with pytest.raises(PthetaError, match=f"this one is conditioned on {context.describe()}"):
+        classify(model, example_rows(space, 4), space=space, frequencies=[1, 1, 1])
 
 
 @pytest.mark.parametrize("recipe", ["naive-bayes", "logistic-regression"])

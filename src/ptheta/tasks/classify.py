@@ -48,7 +48,7 @@ def classify(
 
     Raises:
         PthetaError: The model neither tells classes nor has an exact density given a class, or
-            the frequencies are not those of its classes.
+            the frequencies are not as many as the classes that it is conditioned on.
     """
     teller = _teller(model, frequencies)
     device = device_of(model)
