@@ -194,8 +194,12 @@ def test_the_command_tells_held_out_rows_of_the_run(folder, capsys, recipe, step
     said = measured(capsys)
     assert run_command("classify", "run", "--json") == 0
     found = measured(capsys)
-    assert said["accuracy"] == found["accuracy"]["value"] > 0.9
-    assert said["log_loss"] == pytest.approx(found["log_loss"]["value"])
+    assert found["accuracy"]["value"] > 0.9
+    if recipe == "made":  # by Bayes' rule, a pass for each class that a fit does not spend
+        assert not {"accuracy", "log_loss"} & set(said)
+    else:
+        assert said["accuracy"] == found["accuracy"]["value"]
+        assert said["log_loss"] == pytest.approx(found["log_loss"]["value"])
     assert found["rows"] == len(found["classes"]) == 60
     assert set(found["classes"]) == {"ill", "well"}
 
