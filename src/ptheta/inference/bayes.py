@@ -25,6 +25,9 @@ class _ReadsContext(Protocol):
 class WithBayes(nn.Module):
     """A density of examples given their class, which so tells the classes of examples.
 
+    An example that no class of the prior can have given tells nothing of its class, and is left
+    with the prior.
+
     Arguments:
         model: The density, a module whose context is a class.
         frequencies: How frequent the classes are, as numbers in proportion to that.
@@ -62,7 +65,9 @@ class WithBayes(nn.Module):
         classes = torch.arange(len(self.log_prior), device=x.device)
         # a class at a time: all at once would take as much memory as there are classes
         given_class = [self.model.log_prob(x, label.expand(len(x))) for label in classes]
-        return (torch.stack(given_class, dim=1) + self.log_prior).log_softmax(dim=1)
+        joint = torch.stack(given_class, dim=1) + self.log_prior
+        impossible = (joint == -torch.inf).all(dim=1, keepdim=True)
+        return torch.where(impossible, self.log_prior, joint).log_softmax(dim=1)
 
 
 def _check_classes(space: Categorical | Real | None, frequencies: int) -> None:
