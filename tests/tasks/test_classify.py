@@ -14,7 +14,7 @@ from ptheta.cli import main
 from ptheta.data.dataset import Split
 from ptheta.errors import PthetaError
 from ptheta.recipes.registry import build
-from ptheta.spaces import Binary, Categorical, Discrete, Real
+from ptheta.spaces import Binary, Categorical, Discrete, Positive, Real
 from ptheta.tasks.classify import classify
 from ptheta.testing.examples import example_context, example_rows, states
 
@@ -102,6 +102,33 @@ def test_a_row_outside_has_no_figure_and_leaves_the_others_as_they_are():
     assert found[1].isnan().all()
     torch.testing.assert_close(found[[0, 2]].exp().sum(dim=1), torch.ones(2).double())
     assert classify(algorithm.model, given[1:2], space=space).shape == (1, 2)
+
+
+@pytest.mark.parametrize("space", [Real((2,)), Positive((2,)), Discrete((2,), 3)])
+def test_a_model_is_not_asked_about_no_rows(space):
+    class Teller(torch.nn.Module):
+        """Three classes of equal probability, of some rows at least, in the space."""
+
+        def class_log_prob(self, x):
+            assert len(x)
+            assert space.contains(x).all()
+            return torch.full((len(x), 3), -math.log(3))
+
+    x = torch.full((4, 2), math.inf)
+    for rows in (x, torch.cat([x, torch.ones(1, 2)])):
+        found = classify(Teller(), rows, space=space, batch_size=4)
+        assert found.shape == (len(rows), 3)
+        assert found[:4].isnan().all()
+        assert not found[4:].isnan().any()
+
+
+@pytest.mark.parametrize("recipe", ["naive-bayes", "logistic-regression", "made", "eonade"])
+def test_rows_that_all_lie_outside_have_no_figure(recipe):
+    space = Real((2,))
+    model = build(recipe, space, TWO).model
+    found = classify(model, torch.full((3, 2), math.inf), space=space, frequencies=[1, 1])
+    assert found.shape == (3, 2)
+    assert found.isnan().all()
 
 
 def test_a_class_of_frequency_zero_has_probability_zero():
