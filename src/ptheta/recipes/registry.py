@@ -8,6 +8,7 @@ __all__ = [
     "find",
     "importable",
     "names",
+    "offering",
     "register",
     "serving",
 ]
@@ -212,6 +213,15 @@ def serving(space: Space, context_space: Categorical | Real | None = None) -> tu
         context_space: What it is conditioned on, if anything.
     """
     return tuple(name for name in names() if _served(name, space, context_space) is not None)
+
+
+def offering(capability: Capability) -> tuple[str, ...]:
+    """The recipes whose model can be asked for something.
+
+    Arguments:
+        capability: What the model is asked for, such as ``extend``.
+    """
+    return tuple(name for name in names() if capability in describe(name).capabilities)
 
 
 @cache
