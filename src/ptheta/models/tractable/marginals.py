@@ -10,7 +10,7 @@ __all__ = ["Frequencies", "Gaussian", "Histogram", "Marginal", "Marginals"]
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -28,7 +28,7 @@ from ptheta.models.heads.kinds import (
 )
 from ptheta.models.normalised import FromFunctions, Normalised
 from ptheta.networks.context import ContextFeatures
-from ptheta.spaces import Categorical, Group, Space, groups, missing_values
+from ptheta.spaces import Categorical, Discrete, Group, Real, Space, groups, missing_values
 
 _JEFFREYS = 0.5
 
@@ -181,12 +181,13 @@ class Gaussian(Marginal):
 class Marginals(Normalised):
     """Independent values, each with its own counted marginal. Abstract.
 
-    Required: the constructor of a final class says how each kind of value is counted.
+    Required: the constructor of a final class says how real values are counted.
 
     Arguments:
         space: The space of the examples; real values are expected to be standardised.
         context_space: The categories that have marginals of their own, or None.
-        choose: Gives how values of a kind are counted.
+        smoothing: The counts that are added to each level and category.
+        real: How real values are counted.
     """
 
     counts: Tensor
@@ -195,13 +196,14 @@ class Marginals(Normalised):
         self,
         space: Space,
         context_space: Categorical | None,
-        choose: Callable[[Group], Marginal],
+        smoothing: float,
+        real: Marginal,
     ) -> None:
         super().__init__()
         self.space = space
         self.context = ContextFeatures(context_space)
-        self.marginals = tuple(choose(group) for group in groups(space))
-        self.head = Head(space, choose=lambda group: choose(group).kind)
+        self.marginals = tuple(_counted(group, smoothing, real) for group in groups(space))
+        self.head = Head(space, choose=lambda group: _counted(group, smoothing, real).kind)
         classes = 1 if context_space is None else context_space.categories
         counts = torch.zeros(classes, sum(self._sizes), dtype=torch.float64)
         self.register_buffer("counts", counts)
@@ -257,6 +259,18 @@ class Marginals(Normalised):
     def _sizes(self) -> list[int]:
         found = zip(self.marginals, groups(self.space), strict=True)
         return [marginal.size * len(group.positions) for marginal, group in found]
+
+
+def _counted(group: Group, smoothing: float, real: Marginal) -> Marginal:
+    match group.space:
+        case Categorical():
+            return Frequencies(group.space.categories, ordered=False, smoothing=smoothing)
+        case Discrete():
+            return Frequencies(group.space.levels, ordered=True, smoothing=smoothing)
+        case Real():
+            return real
+        case _:
+            raise ValueError(f"expected real values on a bridge, got {group.space.describe()}")
 
 
 def _log_prob(products: Sequence[Factorised], x: Tensor, classes: Tensor) -> Tensor:
