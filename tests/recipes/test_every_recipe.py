@@ -3,7 +3,7 @@
 import pytest
 
 from ptheta.errors import PthetaError
-from ptheta.recipes.registry import build, describe, find, names
+from ptheta.recipes.registry import _PROBES, build, describe, find, names
 from ptheta.spaces import Binary, Categorical, Column, Discrete, Positive, Real, Table
 from ptheta.testing import checks
 
@@ -88,6 +88,14 @@ def test_a_conditional_recipe_takes_classes_or_sentences(name):
 def test_each_accepts_what_the_spine_promises(name):
     for label in ("plane", "vectors", "binary", "image", "numbers"):
         build(name, SPACES[label])
+
+
+@pytest.mark.parametrize("name", list(names()))
+def test_what_a_recipe_is_said_to_serve_it_serves(name):
+    for label in describe(name).densities:
+        space, context = _PROBES[label]
+        given = accepted(name, space, context)
+        assert given or (context is None and accepted(name, space, CLASSES)), label
 
 
 @pytest.mark.parametrize("name", list(names()))

@@ -7,7 +7,7 @@ from ptheta.cli import main
 from ptheta.data.load import load_data
 from ptheta.data.text import prompt_codes
 from ptheta.errors import PthetaError
-from ptheta.recipes.registry import build
+from ptheta.recipes.registry import build, describe, names
 from ptheta.spaces import Categorical, Discrete
 from ptheta.tasks.extend import extend
 
@@ -32,8 +32,11 @@ def test_batches_are_seeded_and_leave_the_caller_s_state_alone(model):
 
 
 def test_a_model_that_cannot_is_refused():
-    with pytest.raises(PthetaError, match="cannot go on with a beginning: it offers sample"):
+    with pytest.raises(PthetaError, match="cannot go on with a beginning: it offers sample") as no:
         extend(build("made", SPACE).model, torch.zeros(1, 0))
+    able = [name for name in names() if "extend" in describe(name).capabilities]
+    assert {"char-rnn", "wavenet", "seq2seq-lstm"} < set(able)
+    assert str(no.value).endswith(f"Recipes that can: {', '.join(able)}.")
 
 
 def test_what_is_out_of_bounds_is_one_sentence(model):

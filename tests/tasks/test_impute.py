@@ -49,7 +49,7 @@ def test_a_value_outside_the_space_is_named_by_row(position, value):
 
 def test_a_model_that_cannot_is_refused():
     model = build("made", Real((2,))).model
-    with pytest.raises(PthetaError, match="cannot fill in what is missing.* `eonade` can"):
+    with pytest.raises(PthetaError, match="cannot fill in what is missing.* can: eonade"):
         impute(model, torch.zeros(1, 2), space=Real((2,)))
 
 

@@ -54,7 +54,7 @@ def test_batches_of_any_size_give_the_same_and_leave_the_mode_alone():
 
 
 def test_what_cannot_be_translated_is_one_sentence():
-    with pytest.raises(PthetaError, match=r"cannot translate: it offers sample, .*`seq2seq-lstm`"):
+    with pytest.raises(PthetaError, match=r"cannot translate: it offers sample, .*: seq2seq-lstm"):
         translate(build("char-gru", TARGET, SOURCE).model, torch.zeros(1, 5))
     model = build("seq2seq-lstm", TARGET, SOURCE).model
     with pytest.raises(PthetaError, match="nothing to translate"):

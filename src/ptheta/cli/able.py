@@ -25,12 +25,11 @@ def refuse_unable(run: Run, capability: Capability, doing: str) -> None:
         PthetaError: The model lacks it.
     """
     from ptheta.protocols import capabilities
-    from ptheta.recipes.registry import describe, names
+    from ptheta.recipes.registry import offering
 
     offered = capabilities(run.model)
     if capability not in offered:
-        able = [name for name in names() if capability in describe(name).capabilities]
         raise PthetaError(
             f"{run.recipe} cannot {doing}: it offers {', '.join(offered)}. Recipes that can: "
-            f"{', '.join(able)}."
+            f"{', '.join(offering(capability))}."
         )

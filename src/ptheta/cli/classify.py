@@ -124,12 +124,11 @@ def _save(run: Run, log_probs: Tensor, out: Path) -> None:
 def _refuse_untold(run: Run) -> None:
     from ptheta.evaluation.classification import tells_classes
     from ptheta.protocols import capabilities
-    from ptheta.recipes.registry import describe, names
+    from ptheta.recipes.registry import offering
 
     if tells_classes(run):
         return
     offered = capabilities(run.model)
-    own = [name for name in names() if "class_log_prob" in describe(name).capabilities]
     if "log_prob" in offered:
         raise PthetaError(
             f"{run.recipe} cannot tell classes: it was fitted without a class, or by an older "
@@ -137,5 +136,6 @@ def _refuse_untold(run: Run) -> None:
         )
     raise PthetaError(
         f"{run.recipe} cannot tell classes: it offers {', '.join(offered)}. Recipes that can: "
-        f"{', '.join(own)}, and those with an exact density that are fitted with --context NAME."
+        f"{', '.join(offering('class_log_prob'))}, and those with an exact density that are fitted "
+        "with --context NAME."
     )

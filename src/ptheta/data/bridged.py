@@ -150,7 +150,7 @@ class BridgedClassifier(_Joined[SupportsClassify]):
 
     def class_log_prob(self, x: Tensor) -> Tensor:
         """log p(class | x) in nats, with shape (batch, classes)."""
-        return self.model.class_log_prob(self.bridge.to_reals(_checked(self, x))[0])
+        return _class_log_prob(self, x)
 
 
 class BridgedJoint(Bridged[_Joint]):
@@ -162,7 +162,7 @@ class BridgedJoint(Bridged[_Joint]):
 
     def class_log_prob(self, x: Tensor) -> Tensor:
         """log p(class | x) in nats, with shape (batch, classes)."""
-        return self.model.class_log_prob(self.bridge.to_reals(_checked(self, x))[0])
+        return _class_log_prob(self, x)
 
 
 class BridgedCompletion(Bridged[_Completing]):
@@ -259,6 +259,10 @@ def _log_prob(
 ) -> Tensor:
     u, log_det = self.bridge.to_reals(_checked(self, x))
     return self.model.log_prob(u, c) + log_det
+
+
+def _class_log_prob(self: "BridgedClassifier | BridgedJoint", x: Tensor) -> Tensor:
+    return self.model.class_log_prob(self.bridge.to_reals(_checked(self, x))[0])
 
 
 def _checked(self: "_Joined[Any]", x: Tensor) -> Tensor:

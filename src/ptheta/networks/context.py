@@ -12,7 +12,7 @@ class ContextFeatures(nn.Module):
     """One-hot codes of categories, or a standardised vector; nothing where there is no context.
 
     Arguments:
-        space: The space of the context, or None.
+        context_space: The space of the context, or None.
 
     Example:
         >>> features = ContextFeatures(Categorical(categories=3))
@@ -24,27 +24,28 @@ class ContextFeatures(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, space: Categorical | Real | None) -> None:
+    def __init__(self, context_space: Categorical | Real | None) -> None:
         super().__init__()
-        self.space = space
-        size = space.features if isinstance(space, Real) else 0
+        self.context_space = context_space
+        size = context_space.features if isinstance(context_space, Real) else 0
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
-        match space:
+        match context_space:
             case None:
                 self.features = 0
             case Categorical():
-                self.features = space.features * space.categories
+                self.features = context_space.features * context_space.categories
             case Real():
-                self.features = space.features
+                self.features = context_space.features
 
     def initialize_context(self, context: Tensor | None) -> None:
         """Fits the scale of numbers, so that networks see them standardised.
 
         Arguments:
-            context: The context of the training data, with shape (rows, *space.shape), or None.
+            context: The context of the training data, with shape (rows, *context_space.shape), or
+                None.
         """
-        if context is not None and isinstance(self.space, Real):
+        if context is not None and isinstance(self.context_space, Real):
             values = context.reshape(len(context), -1).double()
             spread = values.std(dim=0, correction=0)
             self.mean.copy_(values.mean(dim=0))
@@ -54,7 +55,7 @@ class ContextFeatures(nn.Module):
         """Features of the context.
 
         Arguments:
-            context: The context, with shape (rows, *space.shape).
+            context: The context, with shape (rows, *context_space.shape).
             rows: The number of rows that it must have.
 
         Returns:
@@ -65,12 +66,12 @@ class ContextFeatures(nn.Module):
                 numbers of rows differ, or a code is not that of a category.
         """
         # in training a look at the codes would make a GPU wait; there they were read as data
-        check_context(self.space, context, rows, codes=not self.training)
-        if self.space is None or context is None:
+        check_context(self.context_space, context, rows, codes=not self.training)
+        if self.context_space is None or context is None:
             return None
-        if isinstance(self.space, Real):
+        if isinstance(self.context_space, Real):
             return ((context.reshape(rows, -1) - self.mean) / self.scale).float()
-        codes = nn.functional.one_hot(context.long(), self.space.categories)
+        codes = nn.functional.one_hot(context.long(), self.context_space.categories)
         return codes.reshape(rows, self.features).float()
 
     def join(self, x: Tensor, context: Tensor | None) -> Tensor:

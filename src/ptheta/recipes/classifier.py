@@ -15,8 +15,9 @@ from ptheta.models.tractable.naive_bayes import NaiveBayes
 from ptheta.objectives.likelihood import ConditionalLikelihood
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.closed_form import counted
+from ptheta.recipes.gaps import refuse_gaps
 from ptheta.recipes.settings import Count, Rate
-from ptheta.spaces import Categorical, Real, Space, Table
+from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.counting import CountingLearner
 from ptheta.training.quasi_newton import QuasiNewtonLearner
 
@@ -87,12 +88,7 @@ def logistic_regression(
         steps: The number of passes where no budget is given.
     """
     classes = _classes(context_space)
-    if isinstance(space, Table) and space.missing:
-        gaps = [f"'{column.name}'" for column in space.columns if column.missing]
-        raise PthetaError(
-            f"a weighted sum has no place for missing values (columns {', '.join(gaps[:4])}"
-            f"{', ...' if gaps[4:] else ''}); drop those rows or columns, or fill them in."
-        )
+    refuse_gaps(space, "a weighted sum")
     model = bridged(
         LogisticRegression(on_reals(space), classes), standardising(space, torch.float64), space
     )

@@ -8,6 +8,7 @@ __all__ = [
     "find",
     "importable",
     "names",
+    "offering",
     "register",
     "serving",
 ]
@@ -214,6 +215,15 @@ def serving(space: Space, context_space: Categorical | Real | None = None) -> tu
     return tuple(name for name in names() if _served(name, space, context_space) is not None)
 
 
+def offering(capability: Capability) -> tuple[str, ...]:
+    """The recipes whose model can be asked for something.
+
+    Arguments:
+        capability: What the model is asked for, such as ``extend``.
+    """
+    return tuple(name for name in names() if capability in describe(name).capabilities)
+
+
 @cache
 def describe(name: str) -> Description:
     """What a recipe is, what can be set, and what it can do, found by building small ones.
@@ -223,11 +233,7 @@ def describe(name: str) -> Description:
     """
     recipe = find(name)
     doc = inspect.getdoc(recipe) or ""
-    built = {
-        # some serve nothing but data with a class
-        label: _served(name, *probe) or _served(name, probe[0], _CLASS)
-        for label, probe in _PROBES.items()
-    }
+    built = {label: _probed(name, *probe) for label, probe in _PROBES.items()}
     served = {label: algorithm for label, algorithm in built.items() if algorithm is not None}
     if not served:
         raise PthetaError(f"recipe '{name}' serves no kind of data that ptheta knows.")
@@ -261,6 +267,14 @@ def _served(
         return recipe(space) if context_space is None else recipe(space, context_space)
     except PthetaError:
         return None
+
+
+def _probed(name: str, space: Space, context_space: Categorical | Real | None) -> Algorithm | None:
+    found = _served(name, space, context_space)
+    if found is None and context_space is None:
+        # some serve nothing but data with a class
+        return _served(name, space, _CLASS)
+    return found
 
 
 def _conditional(recipe: Callable[..., Algorithm]) -> bool:

@@ -48,7 +48,7 @@ def classify(
 
     Raises:
         PthetaError: The model neither tells classes nor has an exact density given a class, or
-            the frequencies are not those of its classes.
+            the frequencies are not as many as the classes that it is conditioned on.
     """
     teller = _teller(model, frequencies)
     device = device_of(model)
@@ -57,8 +57,7 @@ def classify(
         for start in range(0, len(x), batch_size):
             rows = x[start : start + batch_size].to(device)
             inside = space.contains(rows)
-            # what stands in for a row outside decides nothing
-            part = _asked(teller, rows[inside])
+            part = _told(teller, rows[inside], space)
             whole = torch.full((len(rows), part.shape[1]), torch.nan, dtype=torch.float64)
             whole[inside.cpu()] = part.double().cpu()
             found.append(whole)
@@ -84,6 +83,15 @@ def _teller(model: nn.Module, frequencies: Sequence[float]) -> SupportsClassify:
         return WithBayes(model, frequencies).to(device_of(model))
     except ValueError as error:
         raise PthetaError(f"{error}.") from None
+
+
+def _told(teller: SupportsClassify, x: Tensor, space: Space) -> Tensor:
+    """log p(class | x) of rows in the space, of which there may be none."""
+    if len(x):
+        return _asked(teller, x)
+    # a model need not take no rows; how many classes there are, any row tells
+    row = x.new_zeros(1, *space.shape)
+    return _asked(teller, row if space.contains(row).all() else row + 1)[:0]
 
 
 def _asked(teller: SupportsClassify, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from ptheta.density import device_of, evaluating
 from ptheta.errors import PthetaError
 from ptheta.protocols import SupportsExtend, capabilities
 from ptheta.random import seeded
+from ptheta.recipes.registry import offering
 
 
 @checked
@@ -49,7 +50,7 @@ def extend(
     if not isinstance(model, SupportsExtend):
         raise PthetaError(
             "this model cannot go on with a beginning: it offers "
-            f"{', '.join(capabilities(model))}. `transformer` and `char-lstm` can."
+            f"{', '.join(capabilities(model))}. Recipes that can: {', '.join(offering('extend'))}."
         )
     device = device_of(model)
     parts: list[Tensor] = []

@@ -11,6 +11,7 @@ from ptheta.density import device_of, evaluating
 from ptheta.errors import PthetaError
 from ptheta.protocols import SupportsComplete, capabilities
 from ptheta.random import seeded
+from ptheta.recipes.registry import offering
 from ptheta.spaces import Positive, Space, groups, missing_values
 
 
@@ -53,7 +54,8 @@ def impute(
     if not isinstance(model, SupportsComplete):
         raise PthetaError(
             "this model cannot fill in what is missing: it offers "
-            f"{', '.join(capabilities(model))}. `eonade` can."
+            f"{', '.join(capabilities(model))}. Recipes that can: "
+            f"{', '.join(offering('complete'))}."
         )
     device = device_of(model)
     found: list[Tensor] = []

@@ -12,6 +12,7 @@ from ptheta.border import Count, checked
 from ptheta.density import device_of, evaluating
 from ptheta.errors import PthetaError
 from ptheta.protocols import SupportsBeamSearch, capabilities
+from ptheta.recipes.registry import offering
 
 
 @checked
@@ -44,7 +45,7 @@ def translate(
     if not isinstance(model, SupportsBeamSearch):
         raise PthetaError(
             f"this model cannot translate: it offers {', '.join(capabilities(model))}. "
-            "`seq2seq-lstm` and `seq2seq-transformer` can."
+            f"Recipes that can: {', '.join(offering('beam_search'))}."
         )
     if not len(context):
         raise PthetaError("there is nothing to translate. Give one source at least.")

@@ -235,9 +235,8 @@ class Factorised(Distribution):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draws, with shape (*sample_shape, ..., *space.shape), inside the space."""
         shape = (*sample_shape, *self.batch_shape)
-        parameters = self.parameters.expand(*shape, self.head.features)
         drawn: list[Tensor] = []
-        for block, kind in zip(self.head.split(parameters), self.head.kinds, strict=True):
+        for block, kind in zip(self.head.split(self.parameters), self.head.kinds, strict=True):
             noise = torch.rand(2, *shape, block.shape[-1], device=block.device)
             drawn.append(kind.draw(block, noise))
         return self._unflat(self.head.assemble(drawn))

@@ -15,12 +15,10 @@ References:
 
 __all__ = ["Independent"]
 
-from functools import partial
-
 from torch import Tensor
 
-from ptheta.models.tractable.marginals import Frequencies, Histogram, Marginal, Marginals
-from ptheta.spaces import Categorical, Discrete, Group, Real, Space
+from ptheta.models.tractable.marginals import Histogram, Marginals
+from ptheta.spaces import Categorical, Space
 
 
 class Independent(Marginals):
@@ -33,6 +31,7 @@ class Independent(Marginals):
 
     Example:
         >>> import torch
+        >>> from ptheta.spaces import Discrete
         >>> model = Independent(Discrete((2,), levels=2))
         >>> model.counts.copy_(model.count(torch.tensor([[0, 1], [1, 1], [0, 1]]))).shape
         torch.Size([1, 4])
@@ -45,20 +44,8 @@ class Independent(Marginals):
     ) -> None:
         if bins < 1 or bins & (bins - 1):
             raise ValueError(f"expected a power of two of bins, got {bins}")
-        super().__init__(space, context_space, partial(_counted, bins=bins))
+        super().__init__(space, context_space, smoothing=0.5, real=Histogram(bins))
 
     def parameters_of_classes(self) -> Tensor:
         """The smoothed log-probabilities of each class, with shape (classes, head.features)."""
         return super().parameters_of_classes().float()
-
-
-def _counted(group: Group, bins: int) -> Marginal:
-    match group.space:
-        case Categorical():
-            return Frequencies(group.space.categories, ordered=False, smoothing=0.5)
-        case Discrete():
-            return Frequencies(group.space.levels, ordered=True, smoothing=0.5)
-        case Real():
-            return Histogram(bins)
-        case _:
-            raise ValueError(f"expected real values on a bridge, got {group.space.describe()}")

@@ -10,12 +10,13 @@ __all__ = ["Frequencies", "Gaussian", "Histogram", "Marginal", "Marginals"]
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.heads.kinds import (
@@ -25,9 +26,9 @@ from ptheta.models.heads.kinds import (
     SoftmaxKind,
     count_codes,
 )
-from ptheta.models.normalised import Normalised
+from ptheta.models.normalised import FromFunctions, Normalised
 from ptheta.networks.context import ContextFeatures
-from ptheta.spaces import Categorical, Group, Space, groups, missing_values
+from ptheta.spaces import Categorical, Discrete, Group, Real, Space, groups, missing_values
 
 _JEFFREYS = 0.5
 
@@ -180,12 +181,13 @@ class Gaussian(Marginal):
 class Marginals(Normalised):
     """Independent values, each with its own counted marginal. Abstract.
 
-    Required: the constructor of a final class says how each kind of value is counted.
+    Required: the constructor of a final class says how real values are counted.
 
     Arguments:
         space: The space of the examples; real values are expected to be standardised.
         context_space: The categories that have marginals of their own, or None.
-        choose: Gives how values of a kind are counted.
+        smoothing: The counts that are added to each level and category.
+        real: How real values are counted.
     """
 
     counts: Tensor
@@ -194,22 +196,28 @@ class Marginals(Normalised):
         self,
         space: Space,
         context_space: Categorical | None,
-        choose: Callable[[Group], Marginal],
+        smoothing: float,
+        real: Marginal,
     ) -> None:
         super().__init__()
         self.space = space
         self.context = ContextFeatures(context_space)
-        self.marginals = tuple(choose(group) for group in groups(space))
-        self.head = Head(space, choose=lambda group: choose(group).kind)
+        self.marginals = tuple(_counted(group, smoothing, real) for group in groups(space))
+        self.head = Head(space, choose=lambda group: _counted(group, smoothing, real).kind)
         classes = 1 if context_space is None else context_space.categories
         counts = torch.zeros(classes, sum(self._sizes), dtype=torch.float64)
         self.register_buffer("counts", counts)
 
-    def forward(self, context: Tensor | None = None) -> Factorised:
+    def forward(self, context: Tensor | None = None) -> Distribution:
         """The product of marginals, of the classes in `context` if the model is conditional."""
         self.context(context, 0 if context is None else len(context))
-        parameters = self.parameters_of_classes()
-        return self.head(parameters[0] if context is None else parameters[context.long()])
+        products = [self.head(own) for own in self.parameters_of_classes()]
+        if context is None:
+            return products[0]
+        # a class at a time: the parameters of every row are as many as there are counts
+        return FromFunctions(
+            self.space, partial(_log_prob, products), partial(_draw, products), context
+        )
 
     def parameters_of_classes(self) -> Tensor:
         """What the counts of each class come to, with shape (classes, head.features)."""
@@ -251,6 +259,37 @@ class Marginals(Normalised):
     def _sizes(self) -> list[int]:
         found = zip(self.marginals, groups(self.space), strict=True)
         return [marginal.size * len(group.positions) for marginal, group in found]
+
+
+def _counted(group: Group, smoothing: float, real: Marginal) -> Marginal:
+    match group.space:
+        case Categorical():
+            return Frequencies(group.space.categories, ordered=False, smoothing=smoothing)
+        case Discrete():
+            return Frequencies(group.space.levels, ordered=True, smoothing=smoothing)
+        case Real():
+            return real
+        case _:
+            raise ValueError(f"expected real values on a bridge, got {group.space.describe()}")
+
+
+def _log_prob(products: Sequence[Factorised], x: Tensor, classes: Tensor) -> Tensor:
+    """log p of each row under the product of its class, with shape (rows,)."""
+    found = torch.zeros(len(x), dtype=products[0].parameters.dtype, device=x.device)
+    for label in classes.unique().tolist():
+        own = classes == label
+        found[own] = products[int(label)].log_prob(x[own])
+    return found
+
+
+def _draw(products: Sequence[Factorised], n: int, classes: Tensor) -> Tensor:
+    """A draw from the product of each class, with shape (n, *space.shape)."""
+    space = products[0].head.space
+    drawn = torch.zeros(n, *space.shape, dtype=space.dtype, device=classes.device)
+    for label in classes.unique().tolist():
+        own = classes == label
+        drawn[own] = products[int(label)].sample((int(own.sum()),))
+    return drawn
 
 
 def _smoothed(counts: Tensor, smoothing: float) -> Tensor:

@@ -15,13 +15,11 @@ References:
 
 __all__ = ["NaiveBayes"]
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
-from ptheta.models.tractable.marginals import Frequencies, Gaussian, Marginal, Marginals
-from ptheta.spaces import Categorical, Discrete, Group, Real, Space
+from ptheta.models.tractable.marginals import Gaussian, Marginals
+from ptheta.spaces import Categorical, Space
 
 
 class NaiveBayes(Marginals):
@@ -37,6 +35,7 @@ class NaiveBayes(Marginals):
         shared: Whether all classes have the same variances rather than their own.
 
     Example:
+        >>> from ptheta.spaces import Discrete
         >>> model = NaiveBayes(Discrete((1,), levels=2), Categorical(categories=2))
         >>> x, c = torch.tensor([[0], [0], [1]]), torch.tensor([0, 0, 1])
         >>> model.take(model.count(x, c))
@@ -56,7 +55,7 @@ class NaiveBayes(Marginals):
         shared: bool = False,
     ) -> None:
         gaussian = Gaussian(var_smoothing, shared)
-        super().__init__(space, classes, partial(_counted, alpha=alpha, gaussian=gaussian))
+        super().__init__(space, classes, smoothing=alpha, real=gaussian)
         rows = torch.ones(classes.categories, dtype=torch.float64)
         self.register_buffer("rows", rows)
 
@@ -86,15 +85,3 @@ class NaiveBayes(Marginals):
         """Takes the counts of all examples."""
         super().take(counts[:, :-1])
         self.rows.copy_(counts[:, -1])
-
-
-def _counted(group: Group, alpha: float, gaussian: Gaussian) -> Marginal:
-    match group.space:
-        case Categorical():
-            return Frequencies(group.space.categories, ordered=False, smoothing=alpha)
-        case Discrete():
-            return Frequencies(group.space.levels, ordered=True, smoothing=alpha)
-        case Real():
-            return gaussian
-        case _:
-            raise ValueError(f"expected real values on a bridge, got {group.space.describe()}")

@@ -19,8 +19,9 @@ from ptheta.networks.sizes import default_dropout, default_width
 from ptheta.objectives.order_agnostic import OrderAgnosticLikelihood
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood
+from ptheta.recipes.gaps import refuse_gaps
 from ptheta.recipes.settings import Count, Fraction, Rate
-from ptheta.spaces import Categorical, Positive, Real, Space, Table, groups
+from ptheta.spaces import Categorical, Positive, Real, Space, groups
 from ptheta.training.gradient import GradientLearner
 
 
@@ -53,7 +54,7 @@ def fvsbn(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    _refuse_gaps(space)
+    refuse_gaps(space, "an order of values")
     model = MADE(
         on_reals(space), context_space, hidden_features=(), components=components, direct=False
     )
@@ -105,7 +106,7 @@ def made(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    _refuse_gaps(space)
+    refuse_gaps(space, "an order of values")
     width = hidden_features or default_width(space.features, least=256)
     form = MADE if masks == 1 else partial(OrderAgnosticMADE, masks=masks)
     model = form(
@@ -154,7 +155,7 @@ def nade(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    _refuse_gaps(space)
+    refuse_gaps(space, "an order of values")
     exponential = positive == "exponential"
     if exponential and not any(isinstance(group.space, Positive) for group in groups(space)):
         raise PthetaError(f"exponentials are for positive values, and this is {space.describe()}.")
@@ -230,14 +231,4 @@ def eonade(
         batch_size=batch_size,
         steps=steps,
         ema=0.999,
-    )
-
-
-def _refuse_gaps(space: Space) -> None:
-    if not (isinstance(space, Table) and space.missing):
-        return
-    names = [f"'{column.name}'" for column in space.columns if column.missing]
-    raise PthetaError(
-        f"an order of values has no place for missing ones (columns {', '.join(names[:4])}"
-        f"{', ...' if len(names) > 4 else ''}); drop those rows or columns, or take another recipe."
     )
