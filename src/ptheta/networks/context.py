@@ -28,6 +28,7 @@ class ContextFeatures(nn.Module):
         super().__init__()
         self.space = space
         size = space.features if isinstance(space, Real) else 0
+        # categories have them empty: as weights do, they follow the dtype of the model
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
         match space:
@@ -58,7 +59,8 @@ class ContextFeatures(nn.Module):
             rows: The number of rows that it must have.
 
         Returns:
-            The features, with shape (rows, features), or None where the model has no context.
+            The features, with shape (rows, features) and in the dtype that the model was brought
+            to, or None where the model has no context.
 
         Raises:
             ValueError: The model has a context and none is given, or the other way round, the
@@ -69,9 +71,9 @@ class ContextFeatures(nn.Module):
         if self.space is None or context is None:
             return None
         if isinstance(self.space, Real):
-            return ((context.reshape(rows, -1) - self.mean) / self.scale).float()
+            return ((context.reshape(rows, -1) - self.mean) / self.scale).to(self.mean.dtype)
         codes = nn.functional.one_hot(context.long(), self.space.categories)
-        return codes.reshape(rows, self.features).float()
+        return codes.reshape(rows, self.features).to(self.mean.dtype)
 
     def join(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Appends the features of the context to x, with shape (batch, any)."""
