@@ -8,6 +8,7 @@ from PIL import Image
 
 from ptheta.data.audio import save_audio
 from ptheta.data.export import save_samples
+from ptheta.data.folders import files_of
 from ptheta.data.load import load_data, load_rows
 from ptheta.data.mu_law import compressed, expanded
 from ptheta.errors import PthetaError
@@ -177,6 +178,14 @@ def test_what_goes_beyond_full_scale_is_cut_off_and_said(tmp_path):
     data = load_data(tmp_path / "loud.wav", window=100)
     assert "Cut off beyond full scale: 'loud.wav'." in notes(data)
     assert data.train.x.max() == 255
+
+
+def test_hidden_files_are_those_within_the_folder(tmp_path):
+    folder = tmp_path / ".data"
+    for name in ("a.wav", "b/c.wav", ".d.wav", ".cache/e.wav", ".cache/deep/f.wav"):
+        save(folder / name)
+    found = [path.relative_to(folder).as_posix() for path in files_of(folder, (".wav",))]
+    assert found == ["a.wav", "b/c.wav"]
 
 
 def test_a_folder_of_two_kinds_or_none_is_refused(tmp_path):

@@ -30,6 +30,16 @@ def test_a_sentence_that_is_too_long_is_named():
         encode_sentences(["ab", "abba"], SPACE, "a file")
 
 
+def test_a_nul_is_not_taken_for_the_end():
+    with pytest.raises(PthetaError, match="sentence 2 of a file has a NUL at character 2"):
+        conform_sentences(["ab", "a\0b"], SPACE, "a file")
+    with pytest.raises(PthetaError, match="sentence 3 of words has a NUL at character 1"):
+        interpret(Sentences(where="words", sentences=("a", "b", "\0")))
+    given = {"latin": ("a", "b", "c\0")}
+    with pytest.raises(PthetaError, match="sentence 3 of 'latin' of words has a NUL"):
+        interpret(Sentences(where="words", sentences=("a", "b", "c"), given=given))
+
+
 def test_sentences_do_not_fit_another_space():
     with pytest.raises(PthetaError, match="holds sentences, but binary"):
         conform_sentences(["a"], Discrete((3,)), "a file")

@@ -1,11 +1,14 @@
 """The shipped checks over the whole registry, on every kind of space that a recipe accepts."""
 
 import pytest
+import torch
 
 from ptheta.errors import PthetaError
+from ptheta.protocols import SupportsClassify, SupportsElbo, SupportsInitialize, SupportsSample
 from ptheta.recipes.registry import _PROBES, build, describe, find, names
 from ptheta.spaces import Binary, Categorical, Column, Discrete, Positive, Real, Table
 from ptheta.testing import checks
+from ptheta.testing.examples import example_context, example_rows
 
 SPACES = {
     "plane": Real((2,)),
@@ -60,6 +63,38 @@ def test_contract(name, space, context):
     for check in found:
         check.run()
     assert len(found) >= 3
+
+
+def given_something():
+    return [case for case in cases() if case.values[2] is not None]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "space", "context"), given_something())
+def test_models_brought_to_double_precision_stay_what_they_are(name, space, context):
+    torch.manual_seed(0)
+    model = build(name, space, context).model.eval()
+    x, given = example_rows(space, 50), example_context(context, 50)
+    if isinstance(model, SupportsInitialize):
+        model.initialize(x, given)
+    verbs = [v for v in ("log_prob", "unnormalized_log_prob", "encode") if hasattr(model, v)]
+    # the noise of dequantisation is drawn anew
+    verbs = verbs if space.continuous or not hasattr(model, "elbo") else []
+    single = {verb: getattr(model, verb)(x, given) for verb in verbs}
+    model.double()
+    for verb, expected in single.items():
+        found = getattr(model, verb)(x, given)
+        # counted tables answer in single precision whatever they hold
+        assert found.dtype == torch.float64 or not list(model.parameters())
+        torch.testing.assert_close(found.to(expected), expected, rtol=1e-3, atol=1e-3)
+    if isinstance(model, SupportsElbo):
+        assert model.elbo(x, given).dtype == torch.float64
+    if isinstance(model, SupportsClassify):
+        assert model.class_log_prob(x).isfinite().all()
+    if isinstance(model, SupportsSample):
+        drawn = model.sample(50, given)
+        assert drawn.dtype == space.dtype
+        assert space.contains(drawn).all()
 
 
 # settings under which a recipe takes another model

@@ -7,6 +7,7 @@ from ptheta.cli import main
 from ptheta.data.load import load_data
 from ptheta.data.text import prompt_codes
 from ptheta.errors import PthetaError
+from ptheta.fitting import load
 from ptheta.recipes.registry import build, describe, names
 from ptheta.spaces import Categorical, Discrete
 from ptheta.tasks.extend import extend
@@ -124,7 +125,10 @@ def test_options_without_a_prompt_begin_with_nothing(run, tmp_path):
     ("arguments", "sentence"),
     [
         (("--prompt", "abq"), "ptheta: the prompt has 'q' at character 3"),
-        (("--prompt", "abc, ", "--length", 3), "the prompt has 5 characters, more than the"),
+        (
+            ("--prompt", "abc, ", "--length", 3),
+            "the prompt has 5 characters, which leaves nothing to draw",
+        ),
         (("--top-p", 0), "--top-p"),
         (("--temperature", -1), "--temperature"),
     ],
@@ -152,3 +156,12 @@ def test_a_class_stands_beside_a_longer_draw(tmp_path):
     out = tmp_path / "out.csv"
     assert exit_code("sample", tmp_path / "a", "-n", 2, "--length", 8, "-o", out) == 0
     assert out.read_text().splitlines()[0] == "x0,x1,x2,x3,x4,x5,x6,x7,label"
+
+
+def test_a_prompt_as_long_as_the_fit_goes_on_by_as_much_again(run, tmp_path):
+    out = tmp_path / "out.txt"
+    prompt = "abc, " * 8
+    assert exit_code("sample", run, "-n", 1, "--prompt", prompt, "-o", out) == 0
+    drawn = out.read_text().rstrip("\n")
+    assert drawn.startswith(prompt)
+    assert len(drawn) == len(prompt) + load(run).space.features

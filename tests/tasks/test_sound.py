@@ -70,30 +70,41 @@ def test_draws_are_sounds_of_the_length_asked_for(run, tmp_path):
     ]  # fmt: skip
 
 
-def test_a_recording_is_gone_on_with(run, tmp_path):
+def test_a_recording_is_gone_on_with(run, tmp_path, capsys):
     prompt, out = tmp_path / "prompt.wav", tmp_path / "out.wav"
     soundfile.write(prompt, square(70), 4000)
     arguments = ("--prompt", prompt, "--length", 160, "--temperature", 0)
     assert exit_code("sample", run, "-n", 1, "-o", out, *arguments) == 0
+    assert capsys.readouterr().err == ""
     levels = compressed(soundfile.read(out, dtype="float32")[0])
     # the rest is certain, and was learnt
     assert np.array_equal(levels, compressed(square(160).astype(np.float32)))
 
 
-def test_a_prompt_at_another_rate_is_resampled(run, tmp_path):
+def test_a_prompt_at_another_rate_is_resampled_and_said(run, tmp_path, capsys):
     prompt, out = tmp_path / "prompt.wav", tmp_path / "out.wav"
     time = np.arange(400) / 8000
     soundfile.write(prompt, 0.3 * np.sin(2 * math.pi * 100 * time), 8000)
     assert exit_code("sample", run, "-n", 1, "-o", out, "--prompt", prompt, "--length", 210) == 0
+    said = capsys.readouterr().err
+    assert said == "ptheta: Resampled to 4000 Hz: 'prompt.wav' from 8000 Hz.\n"
     begun = soundfile.read(out)[0][20:180]
     assert np.abs(begun - 0.3 * np.sin(2 * math.pi * 100 * time[40:360:2])).max() < 0.02
+
+
+def test_the_channels_of_a_prompt_are_averaged_and_said(run, tmp_path, capsys):
+    prompt, out = tmp_path / "prompt.wav", tmp_path / "out.wav"
+    soundfile.write(prompt, np.stack([square(70), 0 * square(70)], axis=1), 4000)
+    assert exit_code("sample", run, "-n", 1, "-o", out, "--prompt", prompt, "--length", 80) == 0
+    assert "ptheta: Channels averaged to one: 'prompt.wav'.\n" in capsys.readouterr().err
+    assert np.abs(soundfile.read(out)[0][:70] - square(70) / 2).max() < 0.01
 
 
 @pytest.mark.parametrize(
     ("prompt", "sentence"),
     [
         ("Once", "a prompt is a file such as beginning.wav, and there is no file Once"),
-        ("long.wav", "the prompt has 90 samples, more than the --length of 80"),
+        ("long.wav", "the prompt has 90 samples, which leaves nothing to draw of a --length of 80"),
         ("bad.wav", "bad.wav cannot be read as sound"),
     ],
 )

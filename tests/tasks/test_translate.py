@@ -117,6 +117,21 @@ def test_sentences_come_from_the_command_or_the_standard_input(run, monkeypatch,
     assert capsys.readouterr().out == "xz\n"
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_only_a_line_feed_ends_a_sentence(run, tmp_path, capsys, mark):
+    source = tmp_path / "in.txt"
+    source.write_text(f"abc\na{mark}b\n", encoding="utf-8")
+    # no two sentences of known characters, but one that holds the mark
+    assert exit_code("translate", run, source) == 2
+    assert f"sentence 2 of {source} has {mark!r} at character 2" in capsys.readouterr().err
+
+
+def test_lines_of_the_standard_input_may_end_as_on_windows(run, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"ac\r\n\r\nb")))
+    assert exit_code("translate", run, "-") == 0
+    assert capsys.readouterr().out == "xz\n\ny\n"
+
+
 def test_translations_are_drawn_where_it_is_asked_for(run, capsys):
     assert exit_code("translate", run, "--sentence", "abc", "--temperature", 0) == 0
     assert capsys.readouterr().out == "xyz\n"

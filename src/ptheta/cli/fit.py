@@ -22,6 +22,7 @@ from ptheta.cli.options import (
     parse_seconds,
     parse_settings,
     print_json,
+    tell,
 )
 from ptheta.errors import PthetaError
 from ptheta.files import CannotWrite
@@ -73,6 +74,8 @@ def fit(
 
     find(recipe)
     loaded = load_source(source, options)
+    if not quiet:
+        tell(loaded.notes)
     folder = out or free_folder(loaded.name, recipe)
     with FitProgress(f"{recipe} on {loaded.name}", quiet=quiet or processes > 1) as progress:
         run = fit_run(

@@ -11,6 +11,7 @@ __all__ = [
     "parse_seconds",
     "parse_settings",
     "print_json",
+    "tell",
 ]
 
 import json
@@ -116,6 +117,12 @@ def free_folder(name: str, recipe: str) -> Path:
 def print_json(value: Any) -> None:
     """Prints a value as JSON, in which what is not finite is null."""
     click.echo(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
+
+
+def tell(notes: Sequence[str]) -> None:
+    """Says on the standard error what was done to data."""
+    for note in notes:
+        click.echo(f"ptheta: {note}", err=True)
 
 
 def _pairs(pairs: Sequence[str], option: str, form: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ptheta.cli.able import refuse_unable
+from ptheta.cli.options import tell
 from ptheta.errors import PthetaError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def choice_options(function: F) -> F:
 def extended(
     run: Run, count: int, beginning: Beginning, context: Tensor | None, seed: int
 ) -> tuple[Tensor, Run]:
-    """Sequences that go on with a beginning.
+    """Sequences that go on with a beginning; what is done to a recording first is said.
 
     Arguments:
         run: The run that they are drawn from.
@@ -98,14 +99,18 @@ def extended(
     doing = f"go on with a beginning ({', '.join(beginning.asked)})"
     refuse_unable(run, "extend", doing)
     rate, prompt = rate_of(run.space), beginning.prompt or ""
-    codes = (
-        prompt_levels(Path(prompt), rate) if rate and prompt else prompt_codes(prompt, run.space)
-    )
-    length = beginning.length or max(run.space.features, len(codes))
-    if length < len(codes):
+    if rate and prompt:
+        codes, changes = prompt_levels(Path(prompt), rate)
+        tell(changes)
+    else:
+        codes = prompt_codes(prompt, run.space)
+    # what is as long as the sequences of the fit goes on by as many again
+    fitted = run.space.features
+    length = beginning.length or (fitted if len(codes) < fitted else len(codes) + fitted)
+    if length <= len(codes):
         raise PthetaError(
-            f"the prompt has {len(codes)} {'samples' if rate else 'characters'}, more than the "
-            f"--length of {length}. Ask for more."
+            f"the prompt has {len(codes)} {'samples' if rate else 'characters'}, which leaves "
+            f"nothing to draw of a --length of {length}. Ask for more."
         )
     drawn = extend(
         run.model,

@@ -85,18 +85,18 @@ def translate(
 
 def _lines(source: str | None, sentences: Sequence[str]) -> tuple[str, list[str]]:
     """The sentences, and what messages call them."""
-    from ptheta.data.text import read_text
+    from ptheta.data.text import lines_of, read_text
 
     if (source is None) == (not sentences):
         raise PthetaError("give either a file with a sentence a line, or --sentence 'a sentence'.")
     if source is None:
         return "--sentence", list(sentences)
     if source == "-":
-        return "the standard input", _standard_input().splitlines()
+        return "the standard input", lines_of(_standard_input())
     path = Path(source).expanduser()
     if not path.is_file():
         raise PthetaError(f"there is no file {source}. Check the path, or give --sentence.")
-    return source, read_text(path).text.splitlines()
+    return source, lines_of(read_text(path).text)
 
 
 def _standard_input() -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ptheta.cli.context import beside_context, context_of
-from ptheta.cli.options import common, print_json
+from ptheta.cli.options import common, print_json, tell
 from ptheta.cli.prompt import Beginning, extended, prompt_options
 from ptheta.errors import PthetaError
 
@@ -115,7 +115,7 @@ def score(
         context or run.origin.get("context"),
         image_size=image_size or run.origin.get("image_size"),
     )
-    _tell(rows.notes)
+    tell(rows.notes)
     found = densities(
         run.model, rows.x, rows.context, space=run.space, particles=particles, seed=seed
     )
@@ -251,7 +251,7 @@ def _held_out(run: Run, source: str) -> tuple[Data, int]:
         run.origin.get("context"),
         image_size=run.origin.get("image_size"),
     )
-    _tell(rows.notes)
+    tell(rows.notes)
     inside = run.space.contains(rows.x[:])
     kept = _taken(rows, inside.nonzero()[:, 0])
     if len(kept) < _LEAST:
@@ -273,11 +273,6 @@ def _floor(data: Data, samples: int, seed: int) -> Quality:
     order = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(seed))
     seen, unseen = (_taken(data.test, half) for half in order.tensor_split(2))
     return noise_floor(replace(data, train=seen, test=unseen), samples=samples, seed=seed)
-
-
-def _tell(notes: Sequence[str]) -> None:
-    for note in notes:
-        click.echo(f"ptheta: {note}", err=True)
 
 
 def _taken(rows: Split, index: Tensor) -> Split:

@@ -146,7 +146,7 @@ def conform_audio(contents: Sounds, space: Space) -> Arrays:
     return replace(arrays, notes=changes)
 
 
-def prompt_levels(path: Path, rate: int) -> Tensor:
+def prompt_levels(path: Path, rate: int) -> tuple[Tensor, list[str]]:
     """The levels of a recording, as a run is to go on with it.
 
     Arguments:
@@ -154,7 +154,7 @@ def prompt_levels(path: Path, rate: int) -> Tensor:
         rate: The samples a second of the sound that the run was fitted to.
 
     Returns:
-        The levels, with shape (samples,).
+        The levels, with shape (samples,), and what was done to the recording, a sentence each.
 
     Raises:
         PthetaError: There is no such file, or it cannot be read.
@@ -164,8 +164,9 @@ def prompt_levels(path: Path, rate: int) -> Tensor:
             f"the run was fitted to sound, so a prompt is a file such as beginning.wav, and there "
             f"is no file {path}."
         )
-    (recording,) = read_audio(path).recordings
-    return torch.from_numpy(compressed(_at_rate(recording, rate)).astype(np.int64))
+    found = read_audio(path).recordings
+    levels = compressed(_at_rate(found[0], rate)).astype(np.int64)
+    return torch.from_numpy(levels), _changes(found, [len(levels)], 0, rate)
 
 
 def save_audio(x: Tensor, rate: int, path: Path) -> None:

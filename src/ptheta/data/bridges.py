@@ -226,16 +226,19 @@ class Scale(Bridge):
 
     where: Tensor
     scale: Tensor
+    reals: Tensor
 
     def __init__(self, where: Tensor, dtype: torch.dtype) -> None:
         super().__init__()
+        # empty: it follows the dtype of the model, as weights do
+        self.register_buffer("reals", torch.empty(0), persistent=False)
         self.register_buffer("where", where, persistent=False)
         self.register_buffer("scale", torch.ones(where.shape, dtype=torch.float64))
         self.dtype = dtype
 
     def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        u = (x / self.scale).float()
-        log_det = -self.scale.log().float().expand_as(u).masked_fill(u.isnan(), 0.0)
+        u = (x / self.scale).to(self.reals.dtype)
+        log_det = -self.scale.log().to(self.reals.dtype).expand_as(u).masked_fill(u.isnan(), 0.0)
         return u, log_det.flatten(1).sum(dim=1)
 
     def to_data(self, u: Tensor) -> Tensor:
@@ -259,12 +262,13 @@ class Standardise(Bridge):
         shape: The shape of one example.
         where: Which values to standardise; the others are left alone. None means all.
         dtype: The dtype of the data, for the way back.
-        reals: The dtype of the reals.
+        reals: The dtype of the reals, until the bridge is brought to another.
     """
 
     mean: Tensor
     scale: Tensor
     where: Tensor
+    reals: Tensor
 
     def __init__(
         self,
@@ -278,12 +282,13 @@ class Standardise(Bridge):
         self.register_buffer("where", everything if where is None else where, persistent=False)
         self.register_buffer("mean", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(shape, dtype=torch.float64))
+        # empty: it follows the dtype of the model, as weights do
+        self.register_buffer("reals", torch.empty(0, dtype=reals), persistent=False)
         self.dtype = dtype
-        self.reals = reals
 
     def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        u = ((x - self.mean) / self.scale).to(self.reals)
-        log_det = -self.scale.log().to(self.reals).expand_as(u).masked_fill(u.isnan(), 0.0)
+        u = ((x - self.mean) / self.scale).to(self.reals.dtype)
+        log_det = -self.scale.log().to(self.reals.dtype).expand_as(u).masked_fill(u.isnan(), 0.0)
         return u, log_det.flatten(1).sum(dim=1)
 
     def to_data(self, u: Tensor) -> Tensor:

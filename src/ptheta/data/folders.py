@@ -15,12 +15,14 @@ from ptheta.data.contents import PART_NAMES
 def files_of(folder: Path, endings: Sequence[str]) -> list[Path]:
     """The files of a folder and its sub-folders that are not hidden, in the order of their names.
 
+    What the folder itself is called, and what it lies in, makes no difference.
+
     Arguments:
         folder: The folder.
         endings: What their names end in, in lower case.
     """
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in endings)
-    return [p for p in paths if not any(part.startswith(".") for part in p.parts[-2:])]
+    return [p for p in paths if not _hidden(p.relative_to(folder))]
 
 
 def labels_and_parts(
@@ -50,3 +52,7 @@ def labels_and_parts(
         return labels, {}
     names = np.array([PART_NAMES[parts[0]] for parts in relative])
     return labels, {name: np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
+
+
+def _hidden(relative: Path) -> bool:
+    return any(part.startswith(".") for part in relative.parts)

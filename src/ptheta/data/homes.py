@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ptheta.data.contents import Arrays, Contents, Frame, Recording, Sentences, Sounds, Text
 from ptheta.data.fetch import fetch_files, fetch_openml, from_hub
 from ptheta.data.tables import tidy
+from ptheta.data.text import lines_of
 from ptheta.errors import PthetaError
 from ptheta.spaces import Binary, Discrete
 
@@ -212,7 +213,7 @@ def eng_fra(base: str = ENG_FRA, digest: str = _ENG_FRA_SHA1) -> Contents:
     path = fetch_files(base, {"fra-eng.zip": digest})["fra-eng.zip"]
     with zipfile.ZipFile(path) as archive:
         name = next(name for name in archive.namelist() if name.endswith("fra.txt"))
-        lines = archive.read(name).decode("utf-8").splitlines()
+        lines = lines_of(archive.read(name).decode("utf-8"))
     pairs = [line.split("\t")[:2] for line in lines if "\t" in line]
     return Sentences(
         where="eng-fra",

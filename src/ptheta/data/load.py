@@ -39,7 +39,7 @@ from ptheta.data.standard import STANDARD, read_standard
 from ptheta.data.streaming import fits_in_memory
 from ptheta.data.synthetic import SYNTHETIC, truth_of
 from ptheta.data.tables import TABLE_ENDINGS, header_notes, read_table, tidy
-from ptheta.data.text import conform_text, read_text, refuse_window
+from ptheta.data.text import conform_text, lines_of, read_text, refuse_window
 from ptheta.errors import PthetaError, nearest
 from ptheta.random import seeded
 from ptheta.spaces import END, Categorical, Column, Discrete, Positive, Real, Space, Table, end_of
@@ -344,7 +344,7 @@ def _conform(contents: Contents, space: Space, columns: tuple[str, ...]) -> Tens
             fits = isinstance(space, Discrete | Categorical) and bool(space.contains(codes).all())
             return codes if isinstance(space, Discrete) and not fits else codes.to(space.dtype)
         case Text(text=text, where=where) if isinstance(space, Categorical) and END in space.labels:
-            return conform_sentences(text.splitlines(), space, where)
+            return conform_sentences(lines_of(text), space, where)
         case Text():
             return conform_text(contents, space)
         case Sentences(sentences=sentences, where=where):

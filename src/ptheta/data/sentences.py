@@ -34,15 +34,16 @@ def interpret_sentences(contents: Sentences) -> Examples:
         contents: The sentences.
 
     Raises:
-        PthetaError: There are too few, or none has a character.
+        PthetaError: There are too few, none has a character, or one holds a NUL.
     """
     where = contents.where
     refuse_few(len(contents.sentences), where)
     space = _space_of(contents.sentences, where)
     contexts: dict[str, tuple[Tensor, Categorical]] = {}
     for name, given in contents.given.items():
-        known = _space_of(given, f"'{name}' of {where}")
-        contexts[name] = (encode_sentences(given, known, where).long(), known)
+        named = f"'{name}' of {where}"
+        known = _space_of(given, named)
+        contexts[name] = (encode_sentences(given, known, named).long(), known)
     longest = space.shape[0]
     return Examples(
         where=where,
@@ -71,7 +72,7 @@ def conform_sentences(sentences: Sequence[str], space: Space, where: str) -> Ten
         ``categories``.
 
     Raises:
-        PthetaError: The space is not one of sentences, or a sentence is too long.
+        PthetaError: The space is not one of sentences, a sentence is too long, or holds a NUL.
     """
     if not isinstance(space, Categorical) or END not in space.labels:
         raise PthetaError(f"{where} holds sentences, but {space.describe()} is expected.")
@@ -91,7 +92,7 @@ def encode_sentences(sentences: Sequence[str], space: Categorical, where: str) -
         ``categories``.
 
     Raises:
-        PthetaError: A sentence is too long.
+        PthetaError: A sentence is too long, or holds a NUL.
     """
     (length,) = space.shape
     for row, sentence in enumerate(sentences):
@@ -99,6 +100,11 @@ def encode_sentences(sentences: Sequence[str], space: Categorical, where: str) -
             raise PthetaError(
                 f"sentence {row + 1} of {where} has {len(sentence)} characters; at most {length} "
                 "are possible. Shorten it."
+            )
+        if _FILL in sentence:
+            raise PthetaError(
+                f"sentence {row + 1} of {where} has a NUL at character "
+                f"{sentence.index(_FILL) + 1}, which is no character of a text. Remove it."
             )
     points = code_points("".join(sentence.ljust(length, _FILL) for sentence in sentences))
     codes = category_codes(points, [ord(label or _FILL) for label in space.labels])
@@ -150,7 +156,7 @@ def decode_sentences(codes: Tensor, space: Categorical) -> list[str]:
 
 
 def _space_of(sentences: Sequence[str], where: str) -> Categorical:
-    characters = sorted(set("".join(sentences)) - {_FILL})
+    characters = sorted(set("".join(sentences)))
     if not characters:
         raise PthetaError(f"{where} holds no characters. Give sentences.")
     labels = (*characters, END)

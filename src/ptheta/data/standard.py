@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ptheta.data.contents import Arrays, Contents, Frame, Sentences, Text
 from ptheta.data.homes import FETCHERS, spoken_digits_of
 from ptheta.data.tables import read_table
+from ptheta.data.text import lines_of
 from ptheta.errors import PthetaError
 from ptheta.spaces import Binary, Discrete
 
@@ -271,7 +272,7 @@ def _shakespeare(paths: Sequence[Path]) -> Contents:
 
 
 def _eng_fra(paths: Sequence[Path]) -> Contents:
-    lines = gzip.decompress(paths[0].read_bytes()).decode("utf-8").splitlines()
+    lines = lines_of(gzip.decompress(paths[0].read_bytes()).decode("utf-8"))
     parts, english, french = zip(*(line.split("\t") for line in lines), strict=True)
     names = {"train": "train", "validation": "valid", "test": "test"}
     return Sentences(

@@ -6,6 +6,7 @@ __all__ = [
     "code_points",
     "conform_text",
     "interpret_text",
+    "lines_of",
     "prompt_codes",
     "read_text",
     "refuse_window",
@@ -46,6 +47,22 @@ def read_text(path: Path) -> Text:
     if not text:
         raise PthetaError(f"{path} is empty. Give a file with text.")
     return Text(where=path.name, text=text)
+
+
+def lines_of(text: str) -> list[str]:
+    r"""The lines of a text, which end in a line feed, or a carriage return and a line feed.
+
+    Other marks that Unicode takes for the end of a line stay within one.
+
+    Arguments:
+        text: The text.
+
+    Example:
+        >>> lines_of("a\u2028b\r\n\nc\n")
+        ['a\u2028b', '', 'c']
+    """
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines if lines[-1] else lines[:-1]
 
 
 def interpret_text(contents: Text, window: int | None = None) -> Examples:

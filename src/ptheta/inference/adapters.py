@@ -54,7 +54,7 @@ class WithMCMC(nn.Module):
         self.shape = shape
         self.steps = steps
         self.jump = jump
-        self.register_buffer("origin", torch.zeros(()), persistent=False)  # where the device is
+        self.register_buffer("origin", torch.zeros(()), persistent=False)  # where noise is made
 
     origin: Tensor
 
@@ -65,7 +65,7 @@ class WithMCMC(nn.Module):
         def log_prob(x: Tensor) -> Tensor:
             return self.model.unnormalized_log_prob(x, context)
 
-        start = torch.randn(n, *self.shape, device=self.origin.device)
+        start = torch.randn(n, *self.shape, device=self.origin.device, dtype=self.origin.dtype)
         tuning = self.steps // 2
         state = run(self.kernel, log_prob, self.kernel.init(log_prob, start), tuning)
         state = run(self.kernel.settled(), log_prob, state, self.steps - tuning)
@@ -105,13 +105,13 @@ class WithAnnealedLangevin(nn.Module):
         self.shape = shape
         self.steps = steps
         self.step = step
-        self.register_buffer("origin", torch.zeros(()), persistent=False)  # where the device is
+        self.register_buffer("origin", torch.zeros(()), persistent=False)  # where noise is made
 
     @torch.no_grad()
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:
         """Draws, with shape (n, *shape)."""
         path = self.model.path
-        noise = torch.randn(n, *self.shape, device=self.origin.device)
+        noise = torch.randn(n, *self.shape, device=self.origin.device, dtype=self.origin.dtype)
         return annealed_langevin(
             lambda x, t: self.model.score(x, context, t=t),
             path,

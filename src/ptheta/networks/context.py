@@ -28,6 +28,7 @@ class ContextFeatures(nn.Module):
         super().__init__()
         self.context_space = context_space
         size = context_space.features if isinstance(context_space, Real) else 0
+        # categories have them empty: as weights do, they follow the dtype of the model
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
         match context_space:
@@ -59,7 +60,8 @@ class ContextFeatures(nn.Module):
             rows: The number of rows that it must have.
 
         Returns:
-            The features, with shape (rows, features), or None where the model has no context.
+            The features, with shape (rows, features) and in the dtype that the model was brought
+            to, or None where the model has no context.
 
         Raises:
             ValueError: The model has a context and none is given, or the other way round, the
@@ -70,9 +72,9 @@ class ContextFeatures(nn.Module):
         if self.context_space is None or context is None:
             return None
         if isinstance(self.context_space, Real):
-            return ((context.reshape(rows, -1) - self.mean) / self.scale).float()
+            return ((context.reshape(rows, -1) - self.mean) / self.scale).to(self.mean.dtype)
         codes = nn.functional.one_hot(context.long(), self.context_space.categories)
-        return codes.reshape(rows, self.features).float()
+        return codes.reshape(rows, self.features).to(self.mean.dtype)
 
     def join(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Appends the features of the context to x, with shape (batch, any)."""
@@ -93,7 +95,7 @@ def check_context(
 
     Raises:
         ValueError: There is a context and none should be, or the other way round, the numbers of
-            rows differ, or a code is not that of a category.
+            rows or of values differ, or a code is not that of a category.
     """
     if space is None:
         if context is not None:
@@ -105,6 +107,10 @@ def check_context(
         )
     if len(context) != rows:
         raise ValueError(f"expected {rows} rows of context, one for each row, got {len(context)}")
+    if context.numel() != rows * space.features:
+        raise ValueError(
+            f"expected context of shape {(rows, *space.shape)}, got {tuple(context.shape)}"
+        )
     if codes and isinstance(space, Categorical) and not space.contains(context).all():
         raise ValueError(
             f"expected context of codes from 0 to {space.categories - 1} "

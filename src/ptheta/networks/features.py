@@ -17,7 +17,7 @@ class _Encoding(ABC):
     size: int
 
     @abstractmethod
-    def __call__(self, x: Tensor) -> Tensor: ...
+    def __call__(self, x: Tensor, dtype: torch.dtype) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,18 @@ class _Scaled(_Encoding):
     offset: float = 0.0
     factor: float = 1.0
     size: int = 1
-    dtype: torch.dtype = torch.float32
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return ((x.to(self.dtype) - self.offset) * self.factor).unsqueeze(-2)
+    def __call__(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        return ((x.to(dtype) - self.offset) * self.factor).unsqueeze(-2)
 
 
 @dataclass(frozen=True)
 class _OneHot(_Encoding):
     size: int
-    dtype: torch.dtype = torch.float32
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         codes = torch.arange(self.size, device=x.device, dtype=x.dtype).unsqueeze(-1)
-        return (x.unsqueeze(-2) == codes).to(self.dtype)
+        return (x.unsqueeze(-2) == codes).to(dtype)
 
 
 class Features(nn.Module):
@@ -50,7 +48,7 @@ class Features(nn.Module):
     Arguments:
         space: The space of the examples; real values are expected to be standardised.
         one_hot_levels: The number of levels up to which levels are one-hot as well.
-        dtype: The dtype of the features.
+        dtype: The dtype of the features, until the module is brought to another.
 
     Attributes:
         owner: The value of the flattened example that each feature belongs to.
@@ -63,15 +61,17 @@ class Features(nn.Module):
 
     owner: Tensor
     gaps: Tensor
+    like: Tensor
 
     def __init__(
         self, space: Space, one_hot_levels: int = 0, dtype: torch.dtype = torch.float32
     ) -> None:
         super().__init__()
         self.space = space
-        self.dtype = dtype
+        # empty: it follows the dtype of the model, as weights do
+        self.register_buffer("like", torch.empty(0, dtype=dtype), persistent=False)
         self.groups = groups(space)
-        self.encodings = tuple(_encoding(group, one_hot_levels, dtype) for group in self.groups)
+        self.encodings = tuple(_encoding(group, one_hot_levels) for group in self.groups)
         self.group_of = {d: i for i, group in enumerate(self.groups) for d in group.positions}
         owners: list[Tensor] = []
         for i, (group, encoding) in enumerate(zip(self.groups, self.encodings, strict=True)):
@@ -100,11 +100,11 @@ class Features(nn.Module):
         parts: list[Tensor] = []
         for i, encoding in enumerate(self.encodings):
             values = x if len(self.encodings) == 1 else x[:, self.get_buffer(f"positions_{i}")]
-            parts.append(encoding(values).flatten(1))
+            parts.append(encoding(values, self.like.dtype).flatten(1))
         if isinstance(self.space, Table):
             parts = [part.nan_to_num(nan=0.0) for part in parts]
         if len(self.gaps):
-            parts.append(x[:, self.gaps].isnan().to(self.dtype))
+            parts.append(x[:, self.gaps].isnan().to(self.like.dtype))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def of_value(self, position: int, x: Tensor) -> Tensor:
@@ -117,23 +117,23 @@ class Features(nn.Module):
         Returns:
             The features, with shape (size, n).
         """
-        own = self.encodings[self.group_of[position]](x)
+        own = self.encodings[self.group_of[position]](x, self.like.dtype)
         if isinstance(self.space, Table) and self.space.columns[position].missing:
             return torch.cat([own, torch.zeros_like(own[:1])])
         return own
 
 
-def _encoding(group: Group, one_hot_levels: int, dtype: torch.dtype) -> _Encoding:
+def _encoding(group: Group, one_hot_levels: int) -> _Encoding:
     match group.space:
         case Categorical():
-            return _OneHot(group.space.categories, dtype)
+            return _OneHot(group.space.categories)
         case Discrete() if 2 < group.space.levels <= one_hot_levels:
-            return _OneHot(group.space.levels, dtype)
+            return _OneHot(group.space.levels)
         case Discrete():
             half = max(group.space.levels - 1, 1) / 2
-            return _Scaled(half, 1 / half, dtype=dtype)
+            return _Scaled(half, 1 / half)
         case _:
-            return _Scaled(dtype=dtype)
+            return _Scaled()
 
 
 def _gaps(space: Space) -> list[int]:

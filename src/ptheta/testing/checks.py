@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ptheta.networks.context import ContextFeatures
 from ptheta.objectives.types import Batch
 from ptheta.protocols import (
     SupportsBeamSearch,
@@ -69,6 +70,8 @@ def checks(
     model = fitted().model
     yield Check("every update is finite and reaches every parameter", partial(_learns, fitted))
     yield Check("state goes out and comes back", partial(_round_trip, fitted))
+    if isinstance(context_space, Real):
+        yield Check("networks see the context standardised", partial(_standardises, fitted))
     if isinstance(model, SupportsSample):
         yield Check("draws lie in the space", partial(_draws, fitted, space))
         yield Check("the same seed gives the same draws", partial(_same_seed, fitted))
@@ -236,6 +239,19 @@ def _round_trip(fitted: Callable[[], _Fitted]) -> None:
     found.model.load_state_dict(state)
     for name, tensor in found.model.state_dict().items():
         _require(torch.equal(tensor, state[name]), f"{name} came back changed")
+
+
+@torch.no_grad()
+def _standardises(fitted: Callable[[], _Fitted]) -> None:
+    found = fitted()
+    pieces = [each for each in found.model.modules() if isinstance(each, ContextFeatures)]
+    _require(bool(pieces), "no part of the model takes in the context by ContextFeatures")
+    for piece in pieces:
+        seen = piece(found.context, _ROWS)
+        assert seen is not None
+        mean, spread = seen.mean(dim=0), seen.std(dim=0, correction=0)
+        torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-4)
+        torch.testing.assert_close(spread, torch.ones_like(spread), rtol=0, atol=1e-4)
 
 
 def _draws(fitted: Callable[[], _Fitted], space: Space) -> None:

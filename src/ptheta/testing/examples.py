@@ -36,13 +36,13 @@ def example_rows(space: Space, rows: int, seed: int = 0) -> Tensor:
 
 
 def example_context(space: Categorical | Real | None, rows: int, seed: int = 0) -> Tensor | None:
-    """Rows of a context, or None."""
+    """Rows of a context, or None; numbers are far from standardised."""
     if space is None:
         return None
     g = torch.Generator().manual_seed(seed)
     if isinstance(space, Categorical):
         return torch.randint(space.categories, (rows, *space.shape), generator=g)
-    return torch.randn(rows, *space.shape, generator=g)
+    return 20 + 5 * torch.randn(rows, *space.shape, generator=g)
 
 
 def states(space: Space, at_most: int = 5000) -> Tensor | None:

@@ -111,6 +111,13 @@ def test_rows_see_a_triangle_above_each_pixel_and_nothing_of_the_future(depth, k
         assert seen.tolist() == [12, 11, 9, 4, 0, 0]
 
 
+@pytest.mark.parametrize("model", ["pixelcnn", "row-lstm"])
+def test_images_of_three_columns_are_too_narrow_for_a_blind_spot(model):
+    # the first layer reaches 3 to both sides, and so all of each row above
+    found = dependence(made(model, (3, 3, 3), levels=3))
+    assert torch.equal(found, torch.ones_like(found).tril(-1))
+
+
 def test_colours_come_in_order_within_a_pixel():
     # in images of one pixel nothing else is left to see
     for model in MODELS:

@@ -12,7 +12,7 @@ from ptheta.models.autoregressive import nade
 from ptheta.models.autoregressive.nade import NADE
 from ptheta.recipes.registry import build
 from ptheta.spaces import Binary, Categorical, Column, Discrete, Positive, Real, Table
-from ptheta.testing.examples import grid
+from ptheta.testing.examples import example_context, grid
 
 ORDER = (3, 0, 1, 6, 5, 4, 2)
 
@@ -87,6 +87,30 @@ def test_draws_are_those_of_a_whole_evaluation_for_each_value():
         p = model.conditionals(x).parameters[:, position].sigmoid()
         x[:, position] = uniforms[0, position] < p
     assert torch.equal(drawn, x)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "space", [Binary((4,)), Categorical((4,), 3), Discrete((4,), 50), Real((4,))]
+)
+@pytest.mark.parametrize("context_space", [None, Categorical(categories=3), Real((2,))])
+def test_draws_of_every_kind_are_those_of_whole_evaluations(space, context_space):
+    options = {"components": 3, "order": (2, 0, 3, 1), "context_space": context_space}
+    model = random_model(space, **options)
+    context = example_context(context_space, 40)
+    model.context.initialize_context(context)
+    uniforms = torch.rand(2, 4, 40, dtype=torch.float64)
+    x = torch.zeros(40, 4, dtype=torch.float64)
+    for position in model.order.tolist():
+        parameters = model.conditionals(x, context).parameters.unflatten(1, (-1, 4))
+        own = parameters[:, :, position].T
+        x[:, position] = model.head.kind(position).draw(own, uniforms[:, position]).double()
+    drawn = model.draw(uniforms, context)
+    assert drawn.dtype == space.dtype
+    torch.testing.assert_close(drawn.double(), x, rtol=1e-6, atol=1e-6)
+    if context is not None:
+        # the context is heard: given another, the same noise comes to something else
+        assert not torch.equal(model.draw(uniforms, context.roll(1, 0)), drawn)
 
 
 @pytest.mark.parametrize("space", [Categorical((4,), 3), Discrete((4,), 5)])

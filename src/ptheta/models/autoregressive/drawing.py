@@ -33,15 +33,16 @@ class _Units:
         degrees: The degree of each unit, from -1.
         values: The number of values of an example.
         n: The number of examples drawn together.
+        dtype: The dtype of the states, that of the weights.
     """
 
-    def __init__(self, degrees: Tensor, values: int, n: int) -> None:
+    def __init__(self, degrees: Tensor, values: int, n: int, dtype: torch.dtype) -> None:
         self.order = degrees.argsort(stable=True)
         counts = torch.bincount(degrees + 1, minlength=values + 1)
         self.counts: list[int] = counts.tolist()
         self.ends: list[int] = counts.cumsum(0).tolist()
         # units lead, so that those known so far are one block of memory
-        self.state = torch.empty(len(degrees), n, device=degrees.device)
+        self.state = torch.empty(len(degrees), n, device=degrees.device, dtype=dtype)
         self.parts = self.state.split(self.counts)
 
     def of(self, degree: int) -> Tensor:
@@ -97,11 +98,12 @@ class Drawing:
         self.model = model
         self.order = stack.order
         self.uniforms = uniforms
+        self.dtype = stack.output[0].dtype
         *degrees, outputs = stack.degrees
-        self.units = [_Units(layer, values, n) for layer in degrees]
+        self.units = [_Units(layer, values, n, self.dtype) for layer in degrees]
         layers = zip(stack.hidden, self.units, self.units[1:], strict=False)
         self.hidden = [_Linear(*layer, before, after) for layer, before, after in layers]
-        parameters = _Units(outputs, values, 0)
+        parameters = _Units(outputs, values, 0, self.dtype)
         self.output = _Linear(*stack.output, self.units[-1], parameters)
         self.direct = (
             None if stack.direct is None else _Linear(stack.direct, None, self.units[0], parameters)
@@ -113,7 +115,8 @@ class Drawing:
     def run(self) -> Tensor:
         """The examples, with shape (n, *space.shape)."""
         # made outside of inference mode, so that it is an ordinary tensor
-        drawn = torch.empty(self.uniforms.shape[1:], device=self.uniforms.device)
+        shape = self.uniforms.shape[1:]
+        drawn = torch.empty(shape, device=self.uniforms.device, dtype=self.dtype)
         with torch.inference_mode():
             values, uniforms = drawn.unbind(), self.uniforms.unbind(1)
             for degree, position in enumerate(self.order):

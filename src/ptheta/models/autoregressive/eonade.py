@@ -108,7 +108,7 @@ class EoNADE(Normalised):
         features = self.features(x)
         features = torch.where(known[:, self.features.owner], features, torch.zeros_like(features))
         inputs = torch.cat([features, known.to(features.dtype)], dim=1)
-        return self.input(self.context.join(inputs, context).to(self.input.weight.dtype))
+        return self.input(self.context.join(inputs, context))
 
     def hidden(self, before: Tensor) -> Tensor:
         """The last hidden layer from the first before its activation."""

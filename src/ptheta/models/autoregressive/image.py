@@ -119,8 +119,8 @@ class CausalImages(Normalised):
             raise ValueError(
                 f"expected images of shape {self.space.shape}, got {tuple(x.shape[1:])}"
             )
-        features = self._like_weights(self.features(x)).reshape(x.shape)
-        evaluate = Whole(self._given(context, len(x)))
+        features = self.features(x).reshape(x.shape)
+        evaluate = Whole(self.context(context, len(x)))
         features = F.pad(features, (0, self.margin)) if self.margin else features
         moved = F.pad(features, (0, 0, 1, -1))
         hidden = self.hidden(features, self.above(moved, evaluate), evaluate)
@@ -131,12 +131,13 @@ class CausalImages(Normalised):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Starts near the product of the marginals of the colours.
+        """Fits the scale of the context; starts near the product of the marginals of the colours.
 
         Arguments:
             x: The training images, with shape (rows, *space.shape).
-            context: Not looked at.
+            context: What they are conditioned on.
         """
+        self.context.initialize_context(context)
         step = -(-x.numel() // _FITTED_VALUES)
         values = x[::step].movedim(1, -1).flatten(0, -2)
         self.output.bias.copy_(self.head.kinds[0].fit(values).T.flatten())
@@ -155,10 +156,10 @@ class CausalImages(Normalised):
         """
         n = uniforms.shape[2]
         colours, height, width = self.space.shape
-        given = self._given(context, n)
+        given = self.context(context, n)
         rows, pixels = Rows(given), Pixels(n, width + self.margin, colours, given)
         noise = uniforms.reshape(2, colours, height, width, n)
-        drawn = torch.empty(colours, height, width, n, device=uniforms.device)
+        drawn = self.output.weight.new_empty(colours, height, width, n)
         features = self.output.weight.new_zeros(n, colours, 1, width)
         for r in range(height):
             above = list(self.above(features, rows))
@@ -179,13 +180,6 @@ class CausalImages(Normalised):
 
     def _from_hidden(self, hidden: Tensor, evaluate: Evaluate) -> Tensor:
         return evaluate(self.output, evaluate(self.middle, hidden.relu()).relu())
-
-    def _given(self, context: Tensor | None, rows: int) -> Tensor | None:
-        given = self.context(context, rows)
-        return None if given is None else self._like_weights(given)
-
-    def _like_weights(self, x: Tensor) -> Tensor:
-        return x.to(self.output.weight.dtype)
 
 
 def spread_colours(channels: int, colours: int) -> Tensor:

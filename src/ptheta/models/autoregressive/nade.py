@@ -140,7 +140,7 @@ class NADE(Normalised):
         values, n = uniforms.shape[1:]
         kind = self.head.kinds[0]
         before = self._first(context, n).contiguous().clone()
-        drawn = torch.empty(values, n, device=uniforms.device)
+        drawn = self.bias.new_empty(values, n)
         for d, position in enumerate(self.order.tolist()):
             parameters = torch.addmm(self.bias[d], before.sigmoid(), self.outward[d])
             drawn[position] = kind.draw(parameters.T, uniforms[:, position])

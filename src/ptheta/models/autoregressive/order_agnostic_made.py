@@ -127,7 +127,7 @@ class OrderAgnosticMADE(Normalised):
             member: The member of the ensemble.
             context: What they are conditioned on.
         """
-        inputs = self.context.join(self.features(x), context).to(self.output.weight.dtype)
+        inputs = self.context.join(self.features(x), context)
         return self.head(self.stack(member)(inputs, self.activation, self.dropout))
 
     @torch.no_grad()

@@ -286,7 +286,7 @@ class SequenceModel(SymbolModel):
         features = self.context(context, rows)
         if features is None:
             return None
-        features = features.to(self.start.dtype).unsqueeze(1)
+        features = features.unsqueeze(1)
         return features if self.condition is None else self.condition(features)
 
 

@@ -58,7 +58,7 @@ class Flow(Normalised):
 
     def rsample(self, n: int, context: Tensor | None = None) -> Tensor:
         """Draws that carry gradient to the parameters, with shape (n, features)."""
-        noise = torch.randn(n, self.features, device=self.origin.device)
+        noise = torch.randn(n, self.features, device=self.origin.device, dtype=self.origin.dtype)
         return self.decode(noise, context)
 
 

@@ -41,11 +41,12 @@ class Generator(nn.Module):
         self.network = network
         self.latent_features = latent_features
         self.context = ContextFeatures(context_space)
-        self.register_buffer("origin", torch.zeros(()), persistent=False)  # where the device is
+        self.register_buffer("origin", torch.zeros(()), persistent=False)  # where noise is made
 
     def latent(self, n: int) -> Tensor:
         """Noise, with shape (n, latent_features)."""
-        return torch.randn(n, self.latent_features, device=self.origin.device)
+        like = self.origin
+        return torch.randn(n, self.latent_features, device=like.device, dtype=like.dtype)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """The examples of latents, with shape (n, features)."""

@@ -123,7 +123,7 @@ class VAE(nn.Module):
         if particles == 1:
             z = mean + scale * torch.randn_like(mean)
             return self.likelihood(z, context).log_prob(x) - _divergence(mean, scale)
-        eps = torch.randn(particles, *mean.shape, device=mean.device)
+        eps = torch.randn(particles, *mean.shape, device=mean.device, dtype=mean.dtype)
         z = mean + scale * eps
         # the constants of prior and posterior cancel
         prior_over_posterior = 0.5 * (eps.square() - z.square()).sum(dim=-1) + scale.log().sum(-1)
@@ -133,7 +133,8 @@ class VAE(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:
         """Draws, with shape (n, *space.shape), inside the space."""
-        z = torch.randn(n, self.latent_features, device=self.device)
+        like = next(self.parameters())
+        z = torch.randn(n, self.latent_features, device=like.device, dtype=like.dtype)
         return self.likelihood(z, context).sample()
 
     @torch.no_grad()
@@ -153,11 +154,6 @@ class VAE(nn.Module):
             The examples, with shape (batch, *space.shape), inside the space.
         """
         return self.likelihood(z, context).centre()
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the weights."""
-        return next(self.parameters()).device
 
 
 _UNIT = math.log(math.expm1(1.0))  # softplus is 1 here: q starts at the scale of the prior
