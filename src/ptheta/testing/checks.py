@@ -244,7 +244,8 @@ def _round_trip(fitted: Callable[[], _Fitted]) -> None:
 @torch.no_grad()
 def _standardises(fitted: Callable[[], _Fitted]) -> None:
     found = fitted()
-    pieces = [each for each in found.model.modules() if isinstance(each, SupportsInitializeContext)]
+    modules = found.model.modules()
+    pieces: list[Any] = [each for each in modules if isinstance(each, SupportsInitializeContext)]
     _require(bool(pieces), "no part of the model fits the scale of the context")
     for piece in pieces:
         seen = piece(found.context, _ROWS)
