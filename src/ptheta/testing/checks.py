@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ptheta.networks.context import ContextFeatures
 from ptheta.objectives.types import Batch
 from ptheta.protocols import (
     SupportsBeamSearch,
@@ -21,6 +20,7 @@ from ptheta.protocols import (
     SupportsEncode,
     SupportsExtend,
     SupportsInitialize,
+    SupportsInitializeContext,
     SupportsLogProb,
     SupportsSample,
     SupportsScore,
@@ -244,8 +244,9 @@ def _round_trip(fitted: Callable[[], _Fitted]) -> None:
 @torch.no_grad()
 def _standardises(fitted: Callable[[], _Fitted]) -> None:
     found = fitted()
-    pieces = [each for each in found.model.modules() if isinstance(each, ContextFeatures)]
-    _require(bool(pieces), "no part of the model takes in the context by ContextFeatures")
+    modules = found.model.modules()
+    pieces: list[Any] = [each for each in modules if isinstance(each, SupportsInitializeContext)]
+    _require(bool(pieces), "no part of the model fits the scale of the context")
     for piece in pieces:
         seen = piece(found.context, _ROWS)
         assert seen is not None
