@@ -64,11 +64,11 @@ def pixelcnn(
     model = PixelCNN(
         images,
         context_space,
-        channels=channels or (64 if _small(images) else 32),
+        channels=channels or _channels(images),
         blocks=blocks or _default_layers(images),
         components=components,
         softmax_levels=softmax_levels,
-        dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
+        dropout=_dropout(images) if dropout is None else dropout,
     )
     joined = bridged(model, standardising(space), space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
@@ -120,7 +120,7 @@ def gated_pixelcnn(
         layers=layers or _default_layers(images),
         components=components,
         softmax_levels=softmax_levels,
-        dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
+        dropout=_dropout(images) if dropout is None else dropout,
     )
     joined = bridged(model, standardising(space), space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
@@ -176,11 +176,11 @@ def row_lstm(
         images,
         context_space,
         lstm=partial(RowLSTM, kernel_size=kernel_size),
-        channels=channels or (64 if _small(images) else 32),
+        channels=channels or _channels(images),
         layers=layers or (2 if _small(images) else 7),
         components=components,
         softmax_levels=softmax_levels,
-        dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
+        dropout=_dropout(images) if dropout is None else dropout,
     )
     joined = bridged(model, standardising(space), space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
@@ -232,11 +232,11 @@ def diagonal_bilstm(
         images,
         context_space,
         lstm=DiagonalBiLSTM,
-        channels=channels or (64 if _small(images) else 32),
+        channels=channels or _channels(images),
         layers=layers or (1 if _small(images) else 7),
         components=components,
         softmax_levels=softmax_levels,
-        dropout=(0.2 if _small(images) else 0.0) if dropout is None else dropout,
+        dropout=_dropout(images) if dropout is None else dropout,
     )
     joined = bridged(model, standardising(space), space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
@@ -254,3 +254,11 @@ def _default_layers(images: Discrete) -> int:
 
 def _small(images: Discrete) -> bool:
     return max(images.shape[1:]) <= 16
+
+
+def _channels(images: Discrete) -> int:
+    return 64 if _small(images) else 32
+
+
+def _dropout(images: Discrete) -> float:
+    return 0.2 if _small(images) else 0.0

@@ -1,11 +1,14 @@
 """What the recipes of ordered values share."""
 
-__all__ = ["by_likelihood"]
+__all__ = ["by_likelihood", "is_long"]
 
 from torch import nn
 
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.likelihood import likelihood_learner
+from ptheta.spaces import Space
+
+_LONG = 32
 
 
 def by_likelihood(
@@ -37,3 +40,8 @@ def by_likelihood(
         constraints=("ordered",),
         ema=0.99,
     )
+
+
+def is_long(*spaces: Space) -> bool:
+    """Whether sequences have 32 symbols or more, for which networks are larger by default."""
+    return max(space.features for space in spaces) >= _LONG

@@ -21,12 +21,11 @@ from ptheta.networks.recurrent import Cell, Recurrent
 from ptheta.networks.transformer import Transformer
 from ptheta.networks.wavenet import WaveNet
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.autoregressive.ordered import by_likelihood
+from ptheta.recipes.autoregressive.ordered import by_likelihood, is_long
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
 _MOST_LEVELS = 256
-_LONG = 32
 _MOST_LAYERS = 10
 _SYMBOLS = 8192  # of a batch of long sequences
 # the state and the layers for long sequences: about the weights of the Transformer's default
@@ -189,12 +188,12 @@ def transformer(
         steps: The number of steps where no budget is given.
     """
     refuse_unordered(space)
-    features = features or (128 if _is_long(space) else 64)
+    features = features or (128 if is_long(space) else 64)
     if features % (2 * heads):
         raise PthetaError(
             f"features must be a multiple of twice the heads ({2 * heads}), got {features}."
         )
-    layers = layers or (4 if _is_long(space) else 2)
+    layers = layers or (4 if is_long(space) else 2)
     network = Transformer(features, heads, layers, space.features, dropout)
     model = SequenceModel(space, network, context_space, tied=tied)
     return by_likelihood(model, learning_rate, weight_decay, batch_size, steps, clip=1.0)
@@ -247,7 +246,7 @@ def wavenet(
         channels,
         layers or min(reach, _MOST_LAYERS),
         stacks,
-        skip_channels or (128 if _is_long(space) else 64),
+        skip_channels or (128 if is_long(space) else 64),
         ContextFeatures(context_space).features,
     )
     model = SequenceModel(space, network, context_space, embedding_scale=1.0)
@@ -270,15 +269,11 @@ def _recurrent(
 ) -> Algorithm:
     refuse_unordered(space)
     long_features, long_layers = _SIZES[cell]
-    features = hidden_features or (long_features if _is_long(space) else 128)
-    layers = layers or (long_layers if _is_long(space) else 1)
+    features = hidden_features or (long_features if is_long(space) else 128)
+    layers = layers or (long_layers if is_long(space) else 1)
     network = Recurrent(embedding_features, features, layers, cell, dropout)
     model = SequenceModel(space, network, context_space, embedding_scale=1.0)
     return by_likelihood(model, learning_rate, weight_decay, batch_size, steps, clip=1.0)
-
-
-def _is_long(space: Space) -> bool:
-    return space.features >= _LONG
 
 
 def refuse_unordered(space: Space) -> None:

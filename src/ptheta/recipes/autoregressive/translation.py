@@ -11,12 +11,10 @@ from ptheta.models.autoregressive.seq2seq import Seq2Seq
 from ptheta.networks.attending import AttendingRecurrent, AttendingTransformer
 from ptheta.networks.encoders import RecurrentEncoder, TransformerEncoder
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.autoregressive.ordered import by_likelihood
+from ptheta.recipes.autoregressive.ordered import by_likelihood, is_long
 from ptheta.recipes.autoregressive.sequences import refuse_unordered
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
-
-_LONG = 32
 
 
 def seq2seq_transformer(
@@ -55,7 +53,7 @@ def seq2seq_transformer(
         steps: The number of steps where no budget is given.
     """
     source = _source(space, context_space)
-    features = features or (128 if _is_long(space, source) else 64)
+    features = features or (128 if is_long(space, source) else 64)
     if features % (2 * heads):
         raise PthetaError(
             f"features must be a multiple of twice the heads ({2 * heads}), got {features}."
@@ -110,7 +108,7 @@ def seq2seq_lstm(
         steps: The number of steps where no budget is given.
     """
     source = _source(space, context_space)
-    features = hidden_features or (256 if _is_long(space, source) else 128)
+    features = hidden_features or (256 if is_long(space, source) else 128)
     if features % 2:
         raise PthetaError(f"hidden_features must be even, got {features}.")
     model = Seq2Seq(
@@ -132,7 +130,3 @@ def _source(space: Space, context_space: Categorical | Real | None) -> Categoric
         "it models a sequence given another one, the source, which is to be the context: symbols "
         f"in a row, such as the sentences of --context english for eng-fra; here {given}."
     )
-
-
-def _is_long(space: Space, source: Categorical) -> bool:
-    return max(space.features, source.features) >= _LONG
