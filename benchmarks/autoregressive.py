@@ -3,10 +3,8 @@
 python benchmarks/autoregressive.py [system ...]
 """
 
-from loops import bare, report, trained  # isort: skip
-from timing import interleaved, machine  # isort: skip
-
-import argparse
+from loops import bare, report, run, trained  # isort: skip
+from timing import interleaved  # isort: skip
 
 import torch
 from torch import Tensor, nn
@@ -155,14 +153,5 @@ SYSTEMS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("systems", nargs="*", default=list(SYSTEMS), help=", ".join(SYSTEMS))
-    torch.set_num_threads(1)
-    print(machine())
-    for name in parser.parse_args().systems:
-        SYSTEMS[name]()
-
-
 if __name__ == "__main__":
-    main()
+    run(SYSTEMS)

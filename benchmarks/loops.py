@@ -1,8 +1,11 @@
 """Steps of training, by ptheta's learner and by loops as a person would write them."""
 
-__all__ = ["bare", "report", "trained"]
+__all__ = ["bare", "report", "run", "trained"]
 
-from collections.abc import Callable
+from timing import machine  # isort: skip
+
+import argparse
+from collections.abc import Callable, Mapping
 
 import torch
 from lightning_fabric import Fabric
@@ -57,3 +60,13 @@ def report(title: str, unit: str, seconds: dict[str, float]) -> None:
     print(title)
     for name, taken in seconds.items():
         print(f"  {name:34} {1 / taken:10.2f} {unit} a second, {taken / first:6.2f}x our time")
+
+
+def run(systems: Mapping[str, Callable[[], None]]) -> None:
+    """Runs the benchmarks that are named on the command line, or all, on one thread."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("systems", nargs="*", default=list(systems), help=", ".join(systems))
+    torch.set_num_threads(1)
+    print(machine())
+    for name in parser.parse_args().systems:
+        systems[name]()
