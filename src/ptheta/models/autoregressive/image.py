@@ -131,13 +131,12 @@ class CausalImages(Normalised):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Fits the scale of the context; starts near the product of the marginals of the colours.
+        """Starts near the product of the marginals of the colours.
 
         Arguments:
             x: The training images, with shape (rows, *space.shape).
-            context: What they are conditioned on.
+            context: Not looked at.
         """
-        self.context.initialize_context(context)
         step = -(-x.numel() // _FITTED_VALUES)
         values = x[::step].movedim(1, -1).flatten(0, -2)
         self.output.bias.copy_(self.head.kinds[0].fit(values).T.flatten())
