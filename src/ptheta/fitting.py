@@ -180,7 +180,7 @@ def fit(
         settings=checked,
         space=data.space,  # pyright: ignore[reportArgumentType]
         context_space=data.context_space,
-        class_counts=_class_counts(data),
+        class_counts=data.class_counts,
         columns=data.columns,
         data=data.name,
         origin=dict(data.origin),
@@ -274,13 +274,6 @@ def load(folder: str | Path, device: str = "auto") -> Run:
     algorithm.model.to(resolve_device(device)).eval()
     history = files.read_metrics()
     return _run(algorithm, algorithm.model, record, history, files.path)
-
-
-def _class_counts(data: Data) -> tuple[int, ...]:
-    space, context = data.context_space, data.train.context
-    if not isinstance(space, Categorical) or space.shape or context is None:
-        return ()
-    return tuple(torch.bincount(context.long(), minlength=space.categories).tolist())
 
 
 def _fit_in_process(fabric: Fabric, *, task: Callable[..., Run], folder: RunFolder) -> None:

@@ -109,3 +109,11 @@ class Data:
     fingerprint: str = ""
     columns: tuple[str, ...] = ()
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """The training rows of each class; empty where the context is no class."""
+        space, context = self.context_space, self.train.context
+        if not isinstance(space, Categorical) or space.shape or context is None:
+            return ()
+        return tuple(torch.bincount(context.long(), minlength=space.categories).tolist())

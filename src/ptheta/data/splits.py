@@ -82,8 +82,7 @@ def assemble(
     values, context_space = _context(examples, context)
     rows = split_rows(examples, splits, seed)
     train, validation, test = (_take(examples.x, values, index) for index in rows)
-    unseen = _unseen(train, context_space)
-    return Data(
+    data = Data(
         name=name,
         space=examples.space,
         train=train,
@@ -91,22 +90,22 @@ def assemble(
         test=test,
         context_space=context_space,
         truth=truth,
-        notes=(*examples.notes, *unseen),
+        notes=examples.notes,
         fingerprint=fingerprint(examples.space, (train, validation, test)),
         columns=examples.columns,
     )
+    return replace(data, notes=(*data.notes, *_unseen(data)))
 
 
-def _unseen(train: Split, context_space: Categorical | Real | None) -> tuple[str, ...]:
+def _unseen(data: Data) -> tuple[str, ...]:
     """A note on the classes that no training row has, which nothing is learnt of."""
-    if not isinstance(context_space, Categorical) or context_space.shape or train.context is None:
-        return ()
-    counts = torch.bincount(train.context.long(), minlength=context_space.categories)
-    codes = (counts == 0).nonzero()[:, 0].tolist()
+    codes = [code for code, count in enumerate(data.class_counts) if count == 0]
     if not codes:
         return ()
-    labels = context_space.labels or tuple(map(str, range(context_space.categories)))
-    return (f"No training row is of class {quoted([labels[code] for code in codes])}.",)
+    assert isinstance(data.context_space, Categorical)
+    labels = data.context_space.labels
+    names = [labels[code] if labels else code for code in codes]
+    return (f"No training row is of class {quoted(names)}.",)
 
 
 def split_rows(
