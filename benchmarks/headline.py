@@ -32,7 +32,7 @@ class Headline:
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-PIXELCNN = {"channels": 32, "layers": 15, "learning_rate": 2e-3}
+PIXELCNN = {"channels": 32, "blocks": 15, "learning_rate": 2e-3}
 RUNS = {
     "mixture of 500 Bernoullis": Headline("latent-class", "137.6", {"components": 500}),
     "fvsbn": Headline("fvsbn", "97.45", {"learning_rate": 1e-3, "weight_decay": 0.01}),
@@ -44,7 +44,7 @@ RUNS = {
     "made, 8000, 32 masks": Headline(
         "made", "88.04", {"hidden_features": 8000, "layers": 1, "masks": 32}
     ),
-    "pixelcnn, 15 gated layers of 32": Headline("gated-pixelcnn", "81.30 (of 128)", PIXELCNN),
+    "pixelcnn, 15 blocks of 32": Headline("pixelcnn", "81.30 (of 128)", PIXELCNN),
     "diagonal bilstm, one layer": Headline("diagonal-bilstm", "80.75", {"layers": 1}),
 }
 

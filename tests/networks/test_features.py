@@ -36,8 +36,8 @@ def test_one_value_alone_has_the_features_that_it_has_among_others():
     features = Features(Discrete((2, 3), 4), one_hot_levels=4)
     x = torch.randint(0, 4, (7, 2, 3), dtype=torch.uint8)
     whole = features(x)
-    for d in range(6):
-        alone = features.of_value(d, x.flatten(1)[:, d])
+    for d, encode in enumerate(features.by_value()):
+        alone = encode(x.flatten(1)[:, d].float())
         assert torch.equal(alone.t(), whole[:, features.owner == d])
 
 

@@ -1,14 +1,18 @@
 """Examples of any space as features that a network can read."""
 
-__all__ = ["Features"]
+__all__ = ["Encode", "Features"]
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from ptheta.spaces import Categorical, Discrete, Group, Space, Table, groups
+
+Encode = Callable[[Tensor], Tensor]
 
 
 class _Encoding(ABC):
@@ -17,26 +21,36 @@ class _Encoding(ABC):
     size: int
 
     @abstractmethod
-    def __call__(self, x: Tensor, dtype: torch.dtype) -> Tensor: ...
+    def prepare(self, like: Tensor) -> Encode:
+        """The encoding of values that have the dtype and device of a tensor."""
+
+
+class _Same(_Encoding):
+    size = 1
+
+    def prepare(self, like: Tensor) -> Encode:
+        return partial(torch.unsqueeze, dim=-2)
 
 
 @dataclass(frozen=True)
 class _Scaled(_Encoding):
-    offset: float = 0.0
-    factor: float = 1.0
+    offset: float
+    factor: float
     size: int = 1
 
-    def __call__(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        return ((x.to(dtype) - self.offset) * self.factor).unsqueeze(-2)
+    def prepare(self, like: Tensor) -> Encode:
+        # as tensors, since numbers are twice as dear where values are drawn one by one
+        offset, factor = like.new_tensor(self.offset), like.new_tensor(self.factor)
+        return lambda x: torch.sub(x, offset).mul_(factor).unsqueeze(-2)
 
 
 @dataclass(frozen=True)
 class _OneHot(_Encoding):
     size: int
 
-    def __call__(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        codes = torch.arange(self.size, device=x.device, dtype=x.dtype).unsqueeze(-1)
-        return (x.unsqueeze(-2) == codes).to(dtype)
+    def prepare(self, like: Tensor) -> Encode:
+        codes = torch.arange(self.size, device=like.device, dtype=like.dtype).unsqueeze(-1)
+        return lambda x: (x.unsqueeze(-2) == codes).to(x.dtype)
 
 
 class Features(nn.Module):
@@ -100,27 +114,33 @@ class Features(nn.Module):
         parts: list[Tensor] = []
         for i, encoding in enumerate(self.encodings):
             values = x if len(self.encodings) == 1 else x[:, self.get_buffer(f"positions_{i}")]
-            parts.append(encoding(values, self.like.dtype).flatten(1))
+            parts.append(encoding.prepare(self.like)(values.to(self.like.dtype)).flatten(1))
         if isinstance(self.space, Table):
             parts = [part.nan_to_num(nan=0.0) for part in parts]
         if len(self.gaps):
             parts.append(x[:, self.gaps].isnan().to(self.like.dtype))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
-    def of_value(self, position: int, x: Tensor) -> Tensor:
-        """The features of one value alone, in the order in which `owner` lists them.
+    def by_value(self) -> list[Encode]:
+        """What gives the features of each value alone, in the order in which `owner` lists them.
 
-        Arguments:
-            position: Its position in the flattened example.
-            x: The value in each of n examples, with shape (n,); none is missing.
-
-        Returns:
-            The features, with shape (size, n).
+        Each maps a value of n examples, of the dtype of the features and never missing, with
+        shape (n,), to its features, with shape (size, n).
         """
-        own = self.encodings[self.group_of[position]](x, self.like.dtype)
-        if isinstance(self.space, Table) and self.space.columns[position].missing:
-            return torch.cat([own, torch.zeros_like(own[:1])])
-        return own
+        made = [encoding.prepare(self.like) for encoding in self.encodings]
+        gaps = set(self.gaps.tolist())
+        return [
+            _with_gap(made[self.group_of[d]]) if d in gaps else made[self.group_of[d]]
+            for d in range(self.space.features)
+        ]
+
+
+def _with_gap(encode: Encode) -> Encode:
+    def encode_and_mark(x: Tensor) -> Tensor:
+        own = encode(x)
+        return torch.cat([own, torch.zeros_like(own[:1])])
+
+    return encode_and_mark
 
 
 def _encoding(group: Group, one_hot_levels: int) -> _Encoding:
@@ -133,7 +153,7 @@ def _encoding(group: Group, one_hot_levels: int) -> _Encoding:
             half = max(group.space.levels - 1, 1) / 2
             return _Scaled(half, 1 / half)
         case _:
-            return _Scaled()
+            return _Same()
 
 
 def _gaps(space: Space) -> list[int]:

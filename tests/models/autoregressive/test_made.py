@@ -134,6 +134,17 @@ def test_cached_draws_are_those_of_full_passes(hidden_features, direct, order):
     assert torch.equal(model.draw(uniforms).double(), naive(model, uniforms))
 
 
+@pytest.mark.parametrize("hidden_features", [(), (50,), (300, 40)])
+@pytest.mark.parametrize("order", [None, tuple(7 * i % 75 for i in range(75))])
+@pytest.mark.parametrize("context_space", [None, Categorical(categories=3)])
+def test_cached_draws_over_several_blocks_of_values(hidden_features, order, context_space):
+    model = MADE(Binary((75,)), context_space, hidden_features=hidden_features, order=order)
+    model = trained(model.double(), context_space, steps=5)
+    uniforms = torch.rand(2, 75, 20, dtype=torch.float64)
+    context = None if context_space is None else example_context(context_space, 20)
+    assert torch.equal(model.draw(uniforms, context), naive(model, uniforms, context))
+
+
 @pytest.mark.parametrize("context_space", [None, Categorical(categories=3), Real((2,))])
 def test_cached_draws_of_mixed_rows_are_those_of_full_passes(context_space):
     model = trained(MADE(REALS, context_space, hidden_features=(20, 20)), context_space, steps=5)

@@ -233,6 +233,7 @@ class _Steps:
         self.before = model.first(x.reshape(-1, *model.space.shape), known, context)
         # a row for each input, so that those of a value are read in one go
         self.inward = model.input.weight.t().contiguous()
+        self.encode = model.features.by_value()
 
     def parameters(self, position: int) -> Tensor:
         """The parameters of the conditional of one value, with shape (size, n)."""
@@ -244,7 +245,7 @@ class _Steps:
     def add(self, position: int, x: Tensor, there: Tensor | None = None) -> None:
         """Makes a value known, in the rows where it is there."""
         owner = self.model.features.owner
-        features = self.model.features.of_value(position, x).t().to(self.before.dtype)
+        features = self.encode[position](x.to(self.before.dtype)).t()
         flag = self.inward[len(owner) + position]
         change = torch.addmm(flag, features, self.inward[(owner == position).nonzero()[:, 0]])
         change = change if there is None else change * there[:, None]

@@ -20,7 +20,7 @@ from ptheta.models.heads.head import Factorised, Head, kind_of
 from ptheta.models.normalised import Normalised
 from ptheta.networks.causal import CausalConv2d, Evaluate, EvaluateStates, Whole, raster
 from ptheta.networks.context import ContextFeatures
-from ptheta.networks.features import Features
+from ptheta.networks.features import Encode, Features
 from ptheta.networks.incremental import Pixels, Rows
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
@@ -160,13 +160,16 @@ class CausalImages(Normalised):
         noise = uniforms.reshape(2, colours, height, width, n)
         drawn = self.output.weight.new_empty(colours, height, width, n)
         features = self.output.weight.new_zeros(n, colours, 1, width)
+        encode = self.features.by_value()[0]
         for r in range(height):
             above = list(self.above(features, rows))
-            self._draw_row(drawn[:, r], noise[:, :, r], above, pixels)
+            self._draw_row(drawn[:, r], noise[:, :, r], above, pixels, encode)
             features = pixels.row(self.first)
         return drawn.movedim(-1, 0).to(self.space.dtype)
 
-    def _draw_row(self, drawn: Tensor, noise: Tensor, above: list[Tensor], pixels: Pixels) -> None:
+    def _draw_row(
+        self, drawn: Tensor, noise: Tensor, above: list[Tensor], pixels: Pixels, encode: Encode
+    ) -> None:
         colours, width = drawn.shape[:2]
         kind = self.head.kinds[0]
         for c, k in product(range(width + self.margin), range(colours)):
@@ -175,7 +178,7 @@ class CausalImages(Normalised):
             if c < width:
                 parameters = self._from_hidden(hidden, pixels)
                 x = drawn[k, c] = kind.draw(parameters.T, noise[:, k, c])
-                pixels.write(self.first, self.features.of_value(0, x).T)
+                pixels.write(self.first, encode(x).T)
 
     def _from_hidden(self, hidden: Tensor, evaluate: Evaluate) -> Tensor:
         return evaluate(self.output, evaluate(self.middle, hidden.relu()).relu())

@@ -138,13 +138,13 @@ class NADE(Normalised):
             The examples, with shape (n, *space.shape).
         """
         values, n = uniforms.shape[1:]
-        kind = self.head.kinds[0]
+        kind, encode = self.head.kinds[0], self.features.by_value()
         before = self._first(context, n).contiguous().clone()
         drawn = self.bias.new_empty(values, n)
         for d, position in enumerate(self.order.tolist()):
             parameters = torch.addmm(self.bias[d], before.sigmoid(), self.outward[d])
             drawn[position] = kind.draw(parameters.T, uniforms[:, position])
-            before.addmm_(self.features.of_value(position, drawn[position]).T, self.inward[d])
+            before.addmm_(encode[position](drawn[position]).T, self.inward[d])
         return drawn.T.reshape(n, *self.space.shape).to(self.space.dtype)
 
     def _first(self, context: Tensor | None, rows: int) -> Tensor:

@@ -93,7 +93,8 @@ class BernoulliKind(Kind):
         return x.to(logit.dtype) * logit - F.softplus(logit)
 
     def draw(self, parameters: Tensor, uniforms: Tensor) -> Tensor:
-        return (uniforms[0] < parameters.squeeze(-2).sigmoid()).to(parameters.dtype)
+        # compared in place: a tensor of booleans to convert is dear where values come one by one
+        return (parameters.squeeze(-2).sigmoid() - uniforms[0]).gt_(0)
 
     def centre(self, parameters: Tensor) -> Tensor:
         return (parameters.squeeze(-2) > 0).to(parameters.dtype)
