@@ -80,6 +80,9 @@ def draw_masked(weight: Tensor, mask: Tensor) -> None:
 def with_masked_gradient(weight: Tensor, mask: Tensor) -> Tensor:
     """A weight that is masked already, whose gradient is masked too.
 
+    It is for a product or a convolution alone: their gradient by a weight is a tensor of its own,
+    which is masked in place. That of a sum may be that of its other term as well.
+
     Arguments:
         weight: The weight.
         mask: Which of its entries may differ from zero.
@@ -106,7 +109,9 @@ class _MaskGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (mask,) = ctx.saved_tensors
-        return gradients[0] * mask, None
+        if torch.is_grad_enabled():
+            return gradients[0] * mask, None
+        return gradients[0].mul_(mask), None
 
 
 def _mask_again(module: nn.Module, keys: Any) -> None:
