@@ -32,6 +32,7 @@ class Headline:
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
+MADE_8000 = {"hidden_features": 8000, "layers": 1, "learning_rate": 5e-4, "weight_decay": 0.01}
 PIXELCNN = {"channels": 32, "blocks": 15, "learning_rate": 2e-3}
 RUNS = {
     "mixture of 500 Bernoullis": Headline("latent-class", "137.6", {"components": 500}),
@@ -40,10 +41,8 @@ RUNS = {
     "made, 500, one mask": Headline(
         "made", "94.5 (a re-run)", {"hidden_features": 500, "layers": 1}
     ),
-    "made, 8000, one mask": Headline("made", "88.40", {"hidden_features": 8000, "layers": 1}),
-    "made, 8000, 32 masks": Headline(
-        "made", "88.04", {"hidden_features": 8000, "layers": 1, "masks": 32}
-    ),
+    "made, 8000, one mask": Headline("made", "88.40", MADE_8000),
+    "made, 8000, 32 masks": Headline("made", "88.04", {**MADE_8000, "masks": 32}),
     "pixelcnn, 15 blocks of 32": Headline("pixelcnn", "81.30 (of 128)", PIXELCNN),
     "diagonal bilstm, one layer": Headline("diagonal-bilstm", "80.75", {"layers": 1}),
 }

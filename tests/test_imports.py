@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "fitting": {"heldout", "recipes", "training", "data"},
     "evaluation": {"fitting", "density", "ratios", "recipes", "data"},
     "tasks": {"density", "data", "inference", "recipes"},
-    "testing": {"objectives", "recipes"},
+    "testing": {"models", "objectives", "recipes"},
     "display": {"fitting", "evaluation", "recipes"},
     "cli": {"display", "fitting", "density", "evaluation", "recipes", "data", "tasks"},
     "__main__": {"cli"},

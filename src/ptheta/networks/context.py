@@ -1,6 +1,6 @@
 """What a model is conditioned on, as features that a network can read."""
 
-__all__ = ["ContextFeatures", "check_context"]
+__all__ = ["ContextFeatures", "LearnedVector", "check_context"]
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +80,33 @@ class ContextFeatures(nn.Module):
         """Appends the features of the context to x, with shape (batch, any)."""
         features = self(context, len(x))
         return x if features is None else torch.cat([x, features], dim=1)
+
+
+class LearnedVector(nn.Module):
+    """A vector that is learned, and that features of a context shift.
+
+    Arguments:
+        start: The vector at the start, with shape (size,).
+        context_features: The number of features of the context; 0 means that there is none.
+
+    Example:
+        >>> LearnedVector(torch.ones(3))(None)
+        tensor([[1., 1., 1.]], grad_fn=<UnsqueezeBackward0>)
+    """
+
+    def __init__(self, start: Tensor, context_features: int = 0) -> None:
+        super().__init__()
+        self.start = nn.Parameter(start)
+        self.given = (
+            nn.Linear(context_features, len(start), bias=False) if context_features else None
+        )
+
+    def forward(self, context: Tensor | None) -> Tensor:
+        """The vector, with shape (batch, size), or (1, size) where there is no context."""
+        vector = self.start.unsqueeze(0)
+        if self.given is None or context is None:
+            return vector
+        return vector + self.given(context)
 
 
 def check_context(

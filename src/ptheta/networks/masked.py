@@ -52,6 +52,11 @@ class MaskedLinear(nn.Linear):
         """The weight, whose gradient is masked."""
         return with_masked_gradient(self.weight, self.mask)
 
+    @property
+    def weight_and_bias(self) -> tuple[Tensor, Tensor]:
+        """The weight, whose gradient is masked, and the bias."""
+        return self.masked_weight, self.bias
+
 
 def keep_masked(module: nn.Module, mask: Tensor) -> None:
     """Gives a layer with a `weight` its `mask`, which is applied to weights that are loaded.

@@ -4,7 +4,8 @@ __all__ = ["MLP"]
 
 from collections.abc import Callable, Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 class MLP(nn.Sequential):
@@ -18,7 +19,6 @@ class MLP(nn.Sequential):
         dropout: The share of hidden units dropped in training.
 
     Example:
-        >>> import torch
         >>> MLP(2, 3, [16, 16])(torch.zeros(5, 2)).shape
         torch.Size([5, 3])
     """
@@ -38,3 +38,15 @@ class MLP(nn.Sequential):
                 layers.append(nn.Dropout(dropout))
         last = hidden_features[-1] if hidden_features else in_features
         super().__init__(*layers, nn.Linear(last, out_features))
+
+    def features_first(self, x: Tensor) -> Tensor:
+        """The outputs with shape (out_features, batch), for arithmetic along the batch.
+
+        Arguments:
+            x: The inputs, with shape (batch, in_features).
+        """
+        *hidden, last = self
+        for layer in hidden:
+            x = layer(x)
+        assert isinstance(last, nn.Linear)
+        return torch.addmm(last.bias.unsqueeze(1), last.weight, x.t())

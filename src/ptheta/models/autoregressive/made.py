@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from ptheta.models.autoregressive.distribution import Autoregressive
-from ptheta.models.autoregressive.drawing import Drawing
+from ptheta.models.autoregressive.drawing import draw_in_order
 from ptheta.models.autoregressive.order import value_order
-from ptheta.models.autoregressive.stack import CONTEXT, MaskedStack, degrees, may_see
+from ptheta.models.autoregressive.stack import CONTEXT, MaskedStack, degrees, layers_of, may_see
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import Normalised
 from ptheta.networks.context import ContextFeatures
@@ -91,15 +91,14 @@ class MADE(Normalised):
         outputs = rank[self.head.owner]
         # a first unit that sees nothing but the context is of use only where there is one
         first = CONTEXT if self.context.features or count == 1 else 0
-        layers = [inputs, *(degrees(size, count, first) for size in hidden_features), outputs]
-        *masks, last = may_see(layers)
+        hidden = (degrees(size, count, first) for size in hidden_features)
+        self.degrees = [inputs, *hidden, outputs]
+        *masks, last = may_see(self.degrees)
         self.layers = nn.ModuleList(map(MaskedLinear, masks))
         self.output = MaskedLinear(last)
         self.direct = MaskedLinear(outputs[:, None] > inputs, bias=False) if direct else None
         self.activation = activation()
         self.dropout = nn.Dropout(dropout)
-        for i, layer in enumerate(layers):
-            self.register_buffer(f"degrees_{i}", layer, persistent=False)
 
     @property
     def stack(self) -> MaskedStack:
@@ -107,9 +106,9 @@ class MADE(Normalised):
         direct = None if self.direct is None else self.direct.masked_weight
         return MaskedStack(
             order=self.order,
-            degrees=[self.get_buffer(f"degrees_{i}") for i in range(len(self.layers) + 2)],
-            hidden=[_layer(layer) for layer in self.layers],
-            output=_layer(self.output),
+            degrees=self.degrees,
+            hidden=layers_of(self.layers),
+            output=self.output.weight_and_bias,
             direct=direct,
         )
 
@@ -151,9 +150,4 @@ class MADE(Normalised):
         Returns:
             The examples, with shape (n, *space.shape).
         """
-        return Drawing(self, self.stack, uniforms, context).run()
-
-
-def _layer(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    assert isinstance(layer, MaskedLinear)
-    return layer.masked_weight, layer.bias
+        return draw_in_order(self, self.stack, uniforms, context)

@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ptheta.models.autoregressive.drawing import Drawing
+from ptheta.models.autoregressive.drawing import draw_in_order
 from ptheta.models.autoregressive.stack import CONTEXT, MaskedStack, degrees, may_see
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import FromFunctions, Normalised
@@ -160,7 +160,7 @@ class OrderAgnosticMADE(Normalised):
         for member in members.unique().tolist():
             rows = (members == member).nonzero()[:, 0]
             given = None if context is None else context[rows]
-            drawn[rows] = Drawing(self, self.stack(member), uniforms[:, :, rows], given).run()
+            drawn[rows] = draw_in_order(self, self.stack(member), uniforms[:, :, rows], given)
         return drawn
 
     def _log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:

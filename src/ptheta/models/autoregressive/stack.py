@@ -1,13 +1,15 @@
 """The layers of a masked network as they stand in one order of the values."""
 
-__all__ = ["CONTEXT", "MaskedStack", "degrees", "may_see"]
+__all__ = ["CONTEXT", "MaskedStack", "degrees", "layers_of", "may_see"]
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ptheta.networks.masked import MaskedLinear
 
 CONTEXT = -1  # the degree of what all values may see
 
@@ -40,11 +42,36 @@ class MaskedStack:
         dropout: Callable[[Tensor], Tensor],
     ) -> Tensor:
         """The outputs, with shape (batch, outputs), from inputs of shape (batch, inputs)."""
+        outputs = F.linear(self._last(inputs, activation, dropout), *self.output)
+        return outputs if self.direct is None else outputs + F.linear(inputs, self.direct)
+
+    def features_first(
+        self,
+        inputs: Tensor,
+        activation: Callable[[Tensor], Tensor],
+        dropout: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        """The outputs with shape (outputs, batch), for arithmetic along the batch."""
+        weight, bias = self.output
+        hidden = self._last(inputs, activation, dropout)
+        outputs = torch.addmm(bias.unsqueeze(1), weight, hidden.t())
+        return outputs if self.direct is None else outputs.addmm(self.direct, inputs.t())
+
+    def _last(
+        self,
+        inputs: Tensor,
+        activation: Callable[[Tensor], Tensor],
+        dropout: Callable[[Tensor], Tensor],
+    ) -> Tensor:
         hidden = inputs
         for weight, bias in self.hidden:
             hidden = dropout(activation(F.linear(hidden, weight, bias)))
-        outputs = F.linear(hidden, *self.output)
-        return outputs if self.direct is None else outputs + F.linear(inputs, self.direct)
+        return hidden
+
+
+def layers_of(modules: Iterable[nn.Module]) -> list[Layer]:
+    """The weight, whose gradient is masked, and the bias of each masked layer."""
+    return [layer.weight_and_bias for layer in modules if isinstance(layer, MaskedLinear)]
 
 
 def degrees(features: int, values: int, first: int = 0) -> Tensor:

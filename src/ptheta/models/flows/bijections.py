@@ -1,18 +1,20 @@
 """What a bijection is, and bijections of bijections."""
 
-__all__ = ["Bijection", "Composition", "Permutation"]
+__all__ = ["Bijection", "Composition", "Inverse", "Permutation"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
 class Bijection(nn.Module, ABC):
-    """An invertible, differentiable map from noise z to data x, both of shape (batch, features).
+    """An invertible, differentiable map from noise z to data x, each with a row an example.
 
-    Required: both maps, each with its own log-determinant. Promised: they are inverse to each
-    other, and their log-determinants cancel.
+    Required: both maps, each with its own log-determinant. Optional: `initialize`, a start that
+    depends on data. Promised: the maps are inverse to each other, and their log-determinants
+    cancel.
     """
 
     @abstractmethod
@@ -20,7 +22,7 @@ class Bijection(nn.Module, ABC):
         """Maps noise to data.
 
         Arguments:
-            z: The noise, with shape (batch, features).
+            z: The noise, with shape (batch, ...).
             context: Features of the context, with shape (batch, context_features), or None.
 
         Returns:
@@ -31,8 +33,20 @@ class Bijection(nn.Module, ABC):
     def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Maps data to noise.
 
+        Arguments:
+            x: The data, with shape (batch, ...).
+            context: Features of the context, with shape (batch, context_features), or None.
+
         Returns:
             The noise, and log |det dz/dx| with shape (batch,).
+        """
+
+    def initialize(self, x: Tensor, context: Tensor | None) -> None:
+        """Starts from data, where there is something to fit to them.
+
+        Arguments:
+            x: Data as this map meets them, with shape (batch, ...).
+            context: Features of the context, with shape (batch, context_features), or None.
         """
 
 
@@ -62,9 +76,33 @@ class Composition(Bijection):
             log_det = log_det + step
         return x, log_det
 
+    @torch.no_grad()
+    def initialize(self, x: Tensor, context: Tensor | None) -> None:
+        for bijection in reversed(self.steps):
+            bijection.initialize(x, context)
+            x = bijection.inverse_and_log_det(x, context)[0]
+
+
+class Inverse(Bijection):
+    """A bijection taken the other way round.
+
+    Arguments:
+        bijection: The bijection, whose data are the noise of this one.
+    """
+
+    def __init__(self, bijection: Bijection) -> None:
+        super().__init__()
+        self.bijection = bijection
+
+    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.bijection.inverse_and_log_det(z, context)
+
+    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.bijection.forward_and_log_det(x, context)
+
 
 class Permutation(Bijection):
-    """A fixed reordering of the values.
+    """A fixed reordering of the values, or of the channels.
 
     Arguments:
         order: The order: value i of the data is value order[i] of the noise.

@@ -1,6 +1,6 @@
-"""Affine coupling: half of the values scale and shift the other half."""
+"""Coupling: half of the values are mapped one by one, as the other half says."""
 
-__all__ = ["AffineCoupling"]
+__all__ = ["Coupling"]
 
 from collections.abc import Sequence
 
@@ -8,61 +8,66 @@ import torch
 from torch import Tensor, nn
 
 from ptheta.models.flows.bijections import Bijection
+from ptheta.models.flows.univariate import Univariate
 from ptheta.networks.mlp import MLP
 
 
-class AffineCoupling(Bijection):
-    r"""An affine map of one half of the values, whose coefficients depend on the other half.
+class Coupling(Bijection):
+    r"""Maps of one half of the values, whose coefficients depend on the other half.
 
-    .. math:: x_a = z_a, \qquad x_b = z_b \odot e^{s(z_a)} + t(z_a)
+    .. math:: x_a = z_a, \qquad x_b = \tau(z_b; \theta(z_a))
 
-    The log-scale is kept within :math:`\pm c` as :math:`c \tanh(s / c)`, so that a step can
-    neither vanish nor explode; the last layer starts at zero, so that the map starts as the
-    identity.
+    The last layer of the network starts at zero, so that the map starts near the identity.
 
     References:
+        NICE: Non-linear Independent Components Estimation (Dinh, Krueger & Bengio, 2014),
+        https://arxiv.org/abs/1410.8516, section 3.2
         Density estimation using Real NVP (Dinh, Sohl-Dickstein & Bengio, 2016),
-        https://arxiv.org/abs/1605.08803, equations 4 to 8
+        https://arxiv.org/abs/1605.08803, section 3.2
 
     Arguments:
+        univariate: The map of a value.
         features: The number of values.
         context_features: The number of features of the context.
         hidden_features: The sizes of the hidden layers of the network.
         flip: Whether the second half conditions the first, and not the other way round.
-        bound: The bound c of the log-scale.
         dropout: The share of hidden units dropped in training.
     """
 
     def __init__(
         self,
+        univariate: Univariate,
         features: int,
         context_features: int = 0,
         hidden_features: Sequence[int] = (128, 128),
         *,
         flip: bool = False,
-        bound: float = 2.0,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.univariate = univariate
         self.flip = flip
-        self.bound = bound
         self.sizes = features - features // 2, features // 2
         fixed, moved = reversed(self.sizes) if flip else self.sizes
         self.network = MLP(
-            fixed + context_features, 2 * moved, hidden_features, nn.ReLU, dropout=dropout
+            fixed + context_features,
+            univariate.size * moved,
+            hidden_features,
+            nn.ReLU,
+            dropout=dropout,
         )
         for parameter in self.network[-1].parameters():
             nn.init.zeros_(parameter)
 
     def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         fixed, moved = self._split(z)
-        log_scale, shift = self._coefficients(fixed, context)
-        return self._join(fixed, moved * log_scale.exp() + shift), log_scale.sum(dim=1)
+        x, log_slope = self.univariate.forward(moved.t(), self._coefficients(fixed, context))
+        return self._join(fixed, x.t()), log_slope.sum(dim=0)
 
     def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         fixed, moved = self._split(x)
-        log_scale, shift = self._coefficients(fixed, context)
-        return self._join(fixed, (moved - shift) * (-log_scale).exp()), -log_scale.sum(dim=1)
+        z, log_slope = self.univariate.inverse(moved.t(), self._coefficients(fixed, context))
+        return self._join(fixed, z.t()), log_slope.sum(dim=0)
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         first, second = x.split(self.sizes, dim=1)
@@ -71,7 +76,6 @@ class AffineCoupling(Bijection):
     def _join(self, fixed: Tensor, moved: Tensor) -> Tensor:
         return torch.cat([moved, fixed] if self.flip else [fixed, moved], dim=1)
 
-    def _coefficients(self, fixed: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _coefficients(self, fixed: Tensor, context: Tensor | None) -> Tensor:
         given = fixed if context is None else torch.cat([fixed, context], dim=1)
-        raw, shift = self.network(given).chunk(2, dim=1)
-        return self.bound * torch.tanh(raw / self.bound), shift
+        return self.network.features_first(given).unflatten(0, (self.univariate.size, -1))

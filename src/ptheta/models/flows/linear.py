@@ -1,0 +1,151 @@
+"""Linear bijections."""
+
+__all__ = ["ActNorm", "LULinear", "Scaling"]
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.models.flows.bijections import Bijection
+
+
+class Scaling(Bijection):
+    r"""Scales each value by a number of its own, :math:`x = z \odot e^{s}`.
+
+    References:
+        NICE: Non-linear Independent Components Estimation (Dinh, Krueger & Bengio, 2014),
+        https://arxiv.org/abs/1410.8516, section 3.3, whose scale is the reciprocal
+
+    Arguments:
+        features: The number of values.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(features))
+
+    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return z * self.log_scale.exp(), self.log_scale.sum().expand(len(z))
+
+    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return x * (-self.log_scale).exp(), -self.log_scale.sum().expand(len(x))
+
+
+class ActNorm(Bijection):
+    r"""Scales and shifts each channel, :math:`x = z \, e^{s} + t`, starting from data.
+
+    At the start the noise has mean 0 and variance 1 in each channel. The values of a vector are
+    channels of one pixel.
+
+    References:
+        Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018),
+        https://arxiv.org/abs/1807.03039, section 3.1
+
+    Arguments:
+        channels: The number of channels, or of values of a vector.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(channels))
+        self.shift = nn.Parameter(torch.zeros(channels))
+
+    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._beside(z)
+        return torch.addcmul(shift, z, log_scale.exp()), self._log_det(z)
+
+    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._beside(x)
+        return (x - shift) * (-log_scale).exp(), -self._log_det(x)
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, context: Tensor | None) -> None:
+        values = x.transpose(0, 1).flatten(1).double()
+        self.shift.copy_(values.mean(dim=1))
+        # a channel that is constant, or was seen once, has no scale to go by
+        spread = values.std(dim=1, correction=0)
+        self.log_scale.copy_(torch.where(spread > 1e-6, spread, 1.0).log())
+
+    def _beside(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (-1, *(1,) * (x.dim() - 2))
+        return self.log_scale.reshape(shape), self.shift.reshape(shape)
+
+    def _log_det(self, x: Tensor) -> Tensor:
+        return (self.log_scale.sum() * x.shape[2:].numel()).expand(len(x))
+
+
+class LULinear(Bijection):
+    r"""A full matrix, :math:`x = P L U z + t`, by its triangular factors.
+
+    On images it mixes the channels of each pixel: an invertible convolution of 1x1. The signs of
+    the diagonal of U stay as they start, so that the matrix never becomes singular.
+
+    References:
+        Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018),
+        https://arxiv.org/abs/1807.03039, section 3.2 and equation 10
+
+    Arguments:
+        matrix: The matrix at the start, square.
+        context_features: The number of features of the context, which adds to the shift.
+
+    Raises:
+        ValueError: The matrix is not square, or it is singular.
+
+    Example:
+        >>> map_ = LULinear(torch.tensor([[2.0, 1.0], [0.0, 3.0]]))
+        >>> x, log_det = map_.forward_and_log_det(torch.ones(1, 2), None)
+        >>> x.tolist(), log_det.exp().tolist()
+        ([[3.0, 3.0]], [6.0])
+    """
+
+    order: Tensor
+    sign: Tensor
+
+    def __init__(self, matrix: Tensor, context_features: int = 0) -> None:
+        super().__init__()
+        if matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1]:
+            raise ValueError(f"expected a square matrix, got shape {tuple(matrix.shape)}")
+        permutation, lower, upper = torch.linalg.lu(matrix.double())
+        diagonal = upper.diagonal()
+        smallest = torch.finfo(matrix.dtype).eps * matrix.abs().max()
+        if not (diagonal.abs() > smallest).all():
+            raise ValueError("the matrix is singular: a flow needs one that can be inverted")
+        self.register_buffer("order", permutation.argmax(dim=0))
+        self.register_buffer("sign", diagonal.sign().float())
+        self.lower = nn.Parameter(lower.tril(-1).float())
+        self.upper = nn.Parameter(upper.triu(1).float())
+        self.log_diagonal = nn.Parameter(diagonal.abs().log().float())
+        self.shift = nn.Parameter(torch.zeros(len(matrix)))
+        self.given = (
+            nn.Linear(context_features, len(matrix), bias=False) if context_features else None
+        )
+
+    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        lower, upper = self._factors()
+        # the rows of P L U are those of L U in another order
+        matrix = (lower @ upper)[self.order.argsort()]
+        return _mix(matrix, z) + self._shift(z, context), self._log_det(z)
+
+    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        lower, upper = self._factors()
+        back = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)[self.order]
+        back = torch.linalg.solve_triangular(lower, back, upper=False, unitriangular=True)
+        matrix = torch.linalg.solve_triangular(upper, back, upper=True)
+        return _mix(matrix, x - self._shift(x, context)), -self._log_det(x)
+
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        one = torch.ones_like(self.sign).diag()
+        upper = self.upper.triu(1) + (self.sign * self.log_diagonal.exp()).diag()
+        return self.lower.tril(-1) + one, upper
+
+    def _shift(self, x: Tensor, context: Tensor | None) -> Tensor:
+        shift = self.shift.expand(len(x), -1)
+        if self.given is not None and context is not None:
+            shift = shift + self.given(context)
+        return shift.reshape(*x.shape[:2], *(1,) * (x.dim() - 2))
+
+    def _log_det(self, x: Tensor) -> Tensor:
+        return (self.log_diagonal.sum() * x.shape[2:].numel()).expand(len(x))
+
+
+def _mix(matrix: Tensor, x: Tensor) -> Tensor:
+    return torch.einsum("ij,bj...->bi...", matrix, x)

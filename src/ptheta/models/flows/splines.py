@@ -1,0 +1,133 @@
+r"""Increasing splines of rational quadratics.
+
+Between knots :math:`(x_k, z_k)` of slopes :math:`d_k`, with :math:`\xi = (x - x_k) / w_k` and
+:math:`s_k = h_k / w_k` for a bin of width w and height h,
+
+.. math:: z = z_k + \frac{h_k (s_k \xi^2 + d_k \xi (1 - \xi))}
+    {s_k + (d_{k+1} + d_k - 2 s_k) \xi (1 - \xi)}
+"""
+
+__all__ = ["RationalQuadratic"]
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ptheta.models.flows.univariate import Univariate
+
+
+@dataclass(frozen=True)
+class RationalQuadratic(Univariate):
+    """A spline of rational quadratics within a box, and the identity beyond it.
+
+    Only the coefficients of the bin that a value lies in are worked out.
+
+    References:
+        Neural Spline Flows (Durkan, Bekasov, Murray & Papamakarios, 2019),
+        https://arxiv.org/abs/1906.04032, section 3 and equations 4 to 8
+
+    Arguments:
+        bins: The number of bins.
+        bound: The box is [-bound, bound].
+        temper: What the logits of widths and heights are divided by. The authors' code takes the
+            square root of the number of hidden units, which steadies training.
+        least: The least width and height of a bin, as a share of the box, and the least slope.
+
+    Example:
+        >>> spline = RationalQuadratic(bins=4)
+        >>> x = torch.tensor([-9.0, 0.5, 9.0])
+        >>> spline.inverse(x, torch.zeros(spline.size, 3))[0]
+        tensor([-9.0000,  0.5000,  9.0000])
+    """
+
+    bins: int = 8
+    bound: float = 5.0
+    temper: float = 1.0
+    least: float = 1e-3
+
+    @property
+    def size(self) -> int:
+        return 3 * self.bins - 1
+
+    def forward(self, z: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        inside = z.abs() < self.bound
+        clamped = z.clamp(-self.bound, self.bound)
+        bin_ = self._bin(clamped, coefficients, by=1)
+        xi = _solve(clamped, bin_)
+        x = torch.addcmul(bin_.left, bin_.width, xi)
+        return torch.where(inside, x, z), torch.where(inside, -_log_slope(xi, bin_), 0)
+
+    def inverse(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        inside = x.abs() < self.bound
+        clamped = x.clamp(-self.bound, self.bound)
+        bin_ = self._bin(clamped, coefficients, by=0)
+        xi = (clamped - bin_.left) / bin_.width
+        share = (bin_.slope * xi.square() + bin_.start * (xi - xi.square())) / _bend(xi, bin_)
+        z = torch.addcmul(bin_.foot, bin_.height, share)
+        return torch.where(inside, z, x), torch.where(inside, _log_slope(xi, bin_), 0)
+
+    def _bin(self, values: Tensor, coefficients: Tensor, by: int) -> "_Bin":
+        """The bin of each value, found by its knots in x (by=0) or in z (by=1)."""
+        logits, slopes = coefficients.split((2 * self.bins, self.bins - 1))
+        # (2, bins, ...): widths and heights at once
+        logits = logits.unflatten(0, (2, self.bins)) / self.temper
+        room = 2 * self.bound * (1 - self.least * self.bins)
+        sizes = torch.softmax(logits, dim=1) * room + 2 * self.bound * self.least
+        right = sizes.cumsum(dim=1)
+        at = (values + self.bound >= right[by, :-1]).sum(dim=0, keepdim=True)
+        both = at.expand(2, *at.shape)
+        (width, height) = size = sizes.gather(1, both).squeeze(1)
+        left, foot = right.gather(1, both).squeeze(1) - size - self.bound
+        start, end = self._slopes(slopes, at)
+        return _Bin(left, width, foot, height, height / width, start, end)
+
+    def _slopes(self, raw: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+        """The slopes at both knots of a bin, which are 1 at the ends of the box."""
+        if self.bins == 1:
+            return torch.ones_like(raw.sum(dim=0)), torch.ones_like(raw.sum(dim=0))
+        flat = math.log(math.expm1(1 - self.least))  # the softplus of which is 1 less the least
+        last = self.bins - 2
+        start = raw.gather(0, (at - 1).clamp(min=0)).where(at > 0, flat)
+        end = raw.gather(0, at.clamp(max=last)).where(at <= last, flat)
+        start, end = F.softplus(torch.cat([start, end])) + self.least
+        return start, end
+
+
+class _Bin(NamedTuple):
+    left: Tensor
+    width: Tensor
+    foot: Tensor
+    height: Tensor
+    slope: Tensor  # of the line between both knots
+    start: Tensor  # at its left knot
+    end: Tensor  # at its right knot
+
+
+def _solve(z: Tensor, bin_: _Bin) -> Tensor:
+    """Where in its bin a value is reached, from 0 to 1: a root of a quadratic."""
+    # the equation is linear in the slopes, so that steep ones can be kept from overflowing
+    total = bin_.slope + bin_.start + bin_.end
+    slope, start, end = bin_.slope / total, bin_.start / total, bin_.end / total
+    rise, excess = z - bin_.foot, end + start - 2 * slope
+    a = torch.addcmul(bin_.height * (slope - start), rise, excess)
+    b = torch.addcmul(bin_.height * start, rise, excess, value=-1)
+    c = -slope * rise
+    # rounding can take the discriminant of a root at a knot below zero
+    root = (b.square() - 4 * a * c).clamp(min=0).sqrt()
+    return (2 * c / (-b - root)).clamp(0, 1)
+
+
+def _bend(xi: Tensor, bin_: _Bin) -> Tensor:
+    excess = bin_.end + bin_.start - 2 * bin_.slope
+    return torch.addcmul(bin_.slope, excess, xi - xi.square())
+
+
+def _log_slope(xi: Tensor, bin_: _Bin) -> Tensor:
+    back = 1 - xi
+    top = bin_.end * xi.square() + 2 * bin_.slope * xi * back + bin_.start * back.square()
+    # as logarithms, since the square of the bend overflows for steep knots
+    return 2 * bin_.slope.log() + top.log() - 2 * _bend(xi, bin_).log()

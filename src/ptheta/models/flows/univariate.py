@@ -1,0 +1,108 @@
+"""Increasing maps of one value, whose coefficients a network gives."""
+
+__all__ = ["Affine", "Shift", "Univariate"]
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+class Univariate(ABC):
+    """An increasing map of single values, without weights of its own.
+
+    Required: both maps, and the number of coefficients. Coefficients of all zeros give a map near
+    the identity. They stand first in memory, (size, ...) for values of shape (...), so that
+    arithmetic runs along the values and never along the few coefficients of one.
+    """
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """The number of coefficients of a value."""
+
+    @abstractmethod
+    def forward(self, z: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps noise to data.
+
+        Arguments:
+            z: The noise, of any shape.
+            coefficients: The coefficients, with shape (size, *z.shape).
+
+        Returns:
+            The data, and log dx/dz, both shaped as z.
+        """
+
+    @abstractmethod
+    def inverse(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps data to noise.
+
+        Arguments:
+            x: The data, of any shape.
+            coefficients: The coefficients, with shape (size, *x.shape).
+
+        Returns:
+            The noise, and log dz/dx, both shaped as x.
+        """
+
+
+@dataclass(frozen=True)
+class Shift(Univariate):
+    """Adds a number, :math:`x = z + t`: what NICE does, which keeps volumes.
+
+    References:
+        NICE: Non-linear Independent Components Estimation (Dinh, Krueger & Bengio, 2014),
+        https://arxiv.org/abs/1410.8516, section 3.2
+    """
+
+    @property
+    def size(self) -> int:
+        return 1
+
+    def forward(self, z: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        return z + coefficients[0], torch.zeros_like(z)
+
+    def inverse(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        return x - coefficients[0], torch.zeros_like(x)
+
+
+@dataclass(frozen=True)
+class Affine(Univariate):
+    r"""Scales and adds, :math:`x = z \, e^{s} + t`.
+
+    The log-scale is kept within :math:`\pm c` as :math:`c \tanh(s / c)`, so that a step can
+    neither vanish nor explode.
+
+    References:
+        Density estimation using Real NVP (Dinh, Sohl-Dickstein & Bengio, 2016),
+        https://arxiv.org/abs/1605.08803, equations 4 to 8
+        Masked Autoregressive Flow for Density Estimation (Papamakarios, Pavlakou & Murray, 2017),
+        https://arxiv.org/abs/1705.07057, equations 3 and 4
+
+    Arguments:
+        bound: The bound c of the log-scale.
+
+    Example:
+        >>> x, log_slope = Affine().forward(torch.ones(3), torch.zeros(2, 3))
+        >>> x.tolist(), log_slope.tolist()
+        ([1.0, 1.0, 1.0], [0.0, 0.0, 0.0])
+    """
+
+    bound: float = 2.0
+
+    @property
+    def size(self) -> int:
+        return 2
+
+    def forward(self, z: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._read(coefficients)
+        return torch.addcmul(shift, z, log_scale.exp()), log_scale
+
+    def inverse(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._read(coefficients)
+        return (x - shift) * (-log_scale).exp(), -log_scale
+
+    def _read(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        raw, shift = coefficients
+        return self.bound * torch.tanh(raw / self.bound), shift

@@ -1,0 +1,172 @@
+"""The checks that every bijection passes."""
+
+__all__ = ["bijection_checks"]
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ptheta.models.flows.bijections import Bijection
+from ptheta.random import seeded
+from ptheta.testing.checks import Check
+
+_ROWS = 5
+
+
+def bijection_checks(
+    make: Callable[[], Bijection],
+    noise: tuple[int, ...],
+    data: tuple[int, ...] | None = None,
+    *,
+    context_features: int = 0,
+) -> Iterator[Check]:
+    """The checks of a bijection, on one whose parameters are stirred away from their start.
+
+    Arguments:
+        make: Makes the bijection; called anew for each check.
+        noise: The shape of the noise of one example.
+        data: The shape of one example; None means that of the noise.
+        context_features: The number of features of the context.
+    """
+    tried = partial(_Tried, make, noise, noise if data is None else data, context_features)
+    for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 1e-9)):
+        name = "the maps undo each other, and their log-determinants cancel, in "
+        yield Check(name + str(dtype), partial(_round_trip, tried, dtype, tolerance))
+    for forward in (True, False):
+        way = "forward" if forward else "inverse"
+        yield Check(f"{way}: the log-determinant is exact", partial(_log_det, tried, forward))
+        yield Check(f"{way}: a batch is a loop over rows", partial(_batch, tried, forward))
+        yield Check(f"{way}: extreme values stay finite", partial(_extremes, tried, forward))
+        yield Check(f"{way}: the gradient is exact", partial(_gradient, tried, forward))
+
+
+class _Tried:
+    """A bijection with inputs for both ways."""
+
+    def __init__(
+        self,
+        make: Callable[[], Bijection],
+        noise: tuple[int, ...],
+        data: tuple[int, ...],
+        context_features: int,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        with seeded(0), torch.enable_grad():
+            self.z = torch.randn(_ROWS, *noise, dtype=dtype)
+            self.context = (
+                torch.randn(_ROWS, context_features, dtype=dtype) if context_features else None
+            )
+            self.bijection = make().to(dtype).eval()
+            x = torch.randn(_ROWS, *data, dtype=dtype)
+            self.bijection.initialize(x, self.context)
+            for _ in range(3):
+                self.active = _stir(self.bijection, x, self.context)
+        self.x = self.bijection.forward_and_log_det(self.z, self.context)[0].detach()
+
+    def start(self, forward: bool) -> Tensor:
+        return self.z if forward else self.x
+
+    def __call__(
+        self, forward: bool, values: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        map_ = self.bijection
+        return (map_.forward_and_log_det if forward else map_.inverse_and_log_det)(values, context)
+
+
+def _stir(bijection: Bijection, x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+    """Moves the parameters that matter, and gives which do: what is masked has no gradient."""
+    if not list(bijection.parameters()):
+        return {}
+    z, log_det = bijection.inverse_and_log_det(x, context)
+    (z.square().sum() - log_det.sum()).backward()
+    active: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for name, parameter in bijection.named_parameters():
+            if parameter.grad is not None:
+                active[name] = parameter.grad != 0
+                parameter += 0.2 * torch.randn_like(parameter) * active[name]
+    bijection.zero_grad()
+    return active
+
+
+@torch.no_grad()
+def _round_trip(tried: Callable[..., _Tried], dtype: torch.dtype, tolerance: float) -> None:
+    found = tried(dtype)
+    x, forward = found(True, found.z, found.context)
+    z, inverse = found(False, x, found.context)
+    torch.testing.assert_close(z, found.z, rtol=tolerance, atol=tolerance)
+    # errors of the values add up
+    allowed = tolerance * max(1, found.z[0].numel())
+    torch.testing.assert_close(-inverse, forward, rtol=allowed, atol=allowed)
+
+
+def _log_det(tried: Callable[..., _Tried], forward: bool) -> None:
+    found = tried()
+    start = found.start(forward)
+    _, log_det = found(forward, start, found.context)
+    for row in range(2):
+        given = None if found.context is None else found.context[row : row + 1]
+
+        def alone(values: Tensor, given: Tensor | None = given) -> Tensor:
+            return found(forward, values[None], given)[0].flatten()
+
+        jacobian = torch.autograd.functional.jacobian(alone, start[row])
+        exact = torch.linalg.slogdet(jacobian.flatten(1)).logabsdet
+        torch.testing.assert_close(log_det[row].detach(), exact, rtol=1e-7, atol=1e-7)
+
+
+@torch.no_grad()
+def _batch(tried: Callable[..., _Tried], forward: bool) -> None:
+    found = tried()
+    start = found.start(forward)
+    together, log_det = found(forward, start, found.context)
+    for rows in (slice(0, 0), slice(0, 1), slice(2, 5)):
+        given = None if found.context is None else found.context[rows]
+        alone, its_log_det = found(forward, start[rows], given)
+        torch.testing.assert_close(alone, together[rows], rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(its_log_det, log_det[rows], rtol=1e-8, atol=1e-8)
+
+
+@torch.no_grad()
+def _extremes(tried: Callable[..., _Tried], forward: bool) -> None:
+    found = tried(torch.float32)
+    start = found.start(forward)
+    for extreme in (0.0, 1e-30, -1e-30, 1e30, -1e30):
+        values, log_det = found(forward, torch.full_like(start, extreme), found.context)
+        assert values.isfinite().all(), f"{extreme:g} is mapped to {values}"
+        assert log_det.isfinite().all(), f"{extreme:g} has log-determinant {log_det}"
+
+
+def _gradient(tried: Callable[..., _Tried], forward: bool) -> None:
+    found = tried()
+    context = () if found.context is None else (found.context,)
+    module = _Directed(found, forward)
+
+    def of_all(start: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
+        given, parameters = rest[: len(context)], rest[len(context) :]
+        active = zip(found.active.items(), parameters, strict=True)
+        state = {f"bijection.{name}": mask * value for (name, mask), value in active}
+        return functional_call(module, state, (start, *given))
+
+    values = [found.bijection.get_parameter(name).detach() for name in found.active]
+    inputs = [found.start(forward), *context, *values]
+    leaves = [value.clone().requires_grad_() for value in inputs]
+    # hooks on solutions are not made for gradients that are left undefined
+    assert torch.autograd.gradcheck(of_all, leaves, fast_mode=True, check_undefined_grad=False)
+
+
+class _Directed(nn.Module):
+    """A bijection in one direction, as a module whose parameters can be exchanged."""
+
+    def __init__(self, tried: _Tried, forward: bool) -> None:
+        super().__init__()
+        self.bijection = tried.bijection
+        self.direction = forward
+
+    def forward(self, start: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.direction:
+            return self.bijection.forward_and_log_det(start, context)
+        return self.bijection.inverse_and_log_det(start, context)

@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from ptheta.models.flows.autoregressive import MaskedAutoregressive
+from ptheta.models.flows.bijections import Composition, Inverse, Permutation
+from ptheta.models.flows.coupling import Coupling
+from ptheta.models.flows.linear import ActNorm, LULinear, Scaling
+from ptheta.models.flows.planar import Planar
+from ptheta.models.flows.radial import Radial
+from ptheta.models.flows.splines import RationalQuadratic
+from ptheta.models.flows.univariate import Affine, Shift
+from ptheta.testing.bijections import bijection_checks
+
+HIDDEN = {"hidden_features": (6, 5)}
+UNIVARIATES = {
+    "shift": Shift(),
+    "affine": Affine(),
+    "spline": RationalQuadratic(bins=4, bound=2.0),
+    "spline-of-one-bin": RationalQuadratic(bins=1, bound=2.0),
+}
+# how each is made, the number of values, and of features of the context
+BIJECTIONS = {
+    **{
+        f"coupling-{name}": (lambda u=u: Coupling(u, 5, **HIDDEN), 5, 0)
+        for name, u in UNIVARIATES.items()
+    },
+    "coupling-flipped": (lambda: Coupling(Affine(), 5, flip=True, **HIDDEN), 5, 0),
+    "coupling-of-two": (lambda: Coupling(RationalQuadratic(), 2, **HIDDEN), 2, 0),
+    "coupling-conditional": (lambda: Coupling(Affine(), 4, 3, **HIDDEN), 4, 3),
+    **{
+        f"autoregressive-{name}": (lambda u=u: MaskedAutoregressive(u, 5, **HIDDEN), 5, 0)
+        for name, u in UNIVARIATES.items()
+    },
+    "autoregressive-in-an-order": (
+        lambda: MaskedAutoregressive(Affine(), 4, order=(2, 0, 3, 1), **HIDDEN),
+        4,
+        0,
+    ),
+    "autoregressive-conditional": (lambda: MaskedAutoregressive(Affine(), 4, 3, **HIDDEN), 4, 3),
+    "autoregressive-of-one-conditional": (
+        lambda: MaskedAutoregressive(RationalQuadratic(), 1, 2, **HIDDEN),
+        1,
+        2,
+    ),
+    "inverse-autoregressive": (lambda: Inverse(MaskedAutoregressive(Affine(), 4, **HIDDEN)), 4, 0),
+    "planar": (lambda: Planar(4), 4, 0),
+    "planar-conditional": (lambda: Planar(3, 2), 3, 2),
+    "radial": (lambda: Radial(4), 4, 0),
+    "radial-of-one": (lambda: Radial(1), 1, 0),
+    "radial-conditional": (lambda: Radial(3, 2), 3, 2),
+    "scaling": (lambda: Scaling(4), 4, 0),
+    "actnorm": (lambda: ActNorm(4), 4, 0),
+    "lu": (lambda: LULinear(torch.randn(4, 4)), 4, 0),
+    "lu-conditional": (lambda: LULinear(torch.randn(3, 3), 2), 3, 2),
+    "permutation": (lambda: Permutation(torch.tensor([2, 0, 3, 1])), 4, 0),
+    "composition": (
+        lambda: Composition([Coupling(Affine(), 4, **HIDDEN), ActNorm(4), Planar(4)]),
+        4,
+        0,
+    ),
+}
+CASES = [
+    pytest.param(check, id=f"{name}: {check.name}")
+    for name, (make, features, context_features) in BIJECTIONS.items()
+    for check in bijection_checks(make, (features,), context_features=context_features)
+]
+
+
+@pytest.mark.parametrize("check", CASES)
+def test_the_contract_of_bijections(check):
+    check.run()
