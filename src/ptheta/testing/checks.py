@@ -370,7 +370,7 @@ def _support(space: Space) -> tuple[Tensor | None, Tensor | float]:
     if finite is not None:
         return finite, 1.0
     if isinstance(space, Real) and space.shape == (2,):
-        return grid(12.0, 401)
+        return grid(9.0, 301)
     if isinstance(space, Real | Positive) and space.shape == (1,):
         return line(12.0, 4001, positive=isinstance(space, Positive))
     return None, 1.0

@@ -10,15 +10,18 @@ from ptheta.models.flows.bijections import Bijection
 from ptheta.models.flows.roots import increasing_root
 from ptheta.networks.context import LearnedVector
 
+_MARGIN = 1e-3
+
 
 class Planar(Bijection):
     r"""A push along one direction that depends on the position along another.
 
     .. math:: x = z + \hat u \tanh(w^T z + b), \qquad
         \hat u = u + (m(w^T u) - w^T u) \frac{w}{\lVert w \rVert^2}, \quad
-        m(a) = -1 + \log(1 + e^a)
+        m(a) = -1 + \epsilon + \log(1 + e^a)
 
-    which makes :math:`w^T \hat u > -1`, so that the map is invertible. Its inverse has no formula;
+    which makes :math:`w^T \hat u > -1`, so that the map is invertible; the margin
+    :math:`\epsilon`, 0.001, is ours and keeps it so once it is rounded. Its inverse has no formula;
     :math:`w^T z` is the root of an increasing function of one number.
 
     References:
@@ -62,4 +65,5 @@ class Planar(Bijection):
         inner = (along * raw).sum(dim=1, keepdim=True)
         # the tiny number keeps a direction of zeros from dividing by zero
         length = along.square().sum(dim=1, keepdim=True) + torch.finfo(along.dtype).tiny
-        return raw + (F.softplus(inner) - 1 - inner) * along / length, along, offset.squeeze(1)
+        outer = F.softplus(inner) - (1 - _MARGIN)
+        return raw + (outer - inner) * along / length, along, offset.squeeze(1)

@@ -15,7 +15,7 @@ def increasing_root(
 ) -> Tensor:
     """Where an increasing function is zero, with gradient to all that it depends on.
 
-    Newton's method, and a bisection wherever that would leave the bracket.
+    Newton's method, and bisections where that would leave the bracket.
 
     Arguments:
         function: Gives the function and its slope, for numbers of the shape of the brackets.
@@ -29,15 +29,16 @@ def increasing_root(
     """
     with torch.no_grad():
         x = (low + high) / 2
-        for _ in range(_STEPS):
+        for i in range(_STEPS):
             value, slope = function(x)
             low, high = torch.where(value < 0, x, low), torch.where(value < 0, high, x)
             newton = x - value / slope
-            inside = (newton >= low) & (newton <= high)
-            before, x = x, torch.where(inside, newton, (low + high) / 2)
             # an error left by a small step of Newton's is the square of that step
-            small = (x - before).abs() <= torch.finfo(x.dtype).eps ** 0.6 * (1 + x.abs())
-            if bool((small & inside | (x == before)).all()):
+            done = (newton - x).abs() <= torch.finfo(x.dtype).eps ** 0.6 * (1 + x.abs())
+            # a bisection now and then, since Newton's steps alone can go back and forth
+            kept = (newton > low) & (newton < high) & (i % 3 < 2)
+            x = torch.where(done | kept, newton, (low + high) / 2)
+            if bool(done.all()):
                 break
     if not torch.is_grad_enabled():
         return x

@@ -1,0 +1,186 @@
+"""What is proper to each system, beside the contract that all bijections keep."""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import Normal
+
+from ptheta.models.flows.autoregressive import MaskedAutoregressive
+from ptheta.models.flows.bases import Gaussian, Logistic
+from ptheta.models.flows.bijections import Inverse
+from ptheta.models.flows.coupling import Coupling
+from ptheta.models.flows.flow import Flow
+from ptheta.models.flows.linear import ActNorm, LULinear
+from ptheta.models.flows.planar import Planar
+from ptheta.models.flows.radial import Radial
+from ptheta.models.flows.roots import increasing_root
+from ptheta.models.flows.univariate import Affine, Shift
+from ptheta.recipes.registry import build
+from ptheta.spaces import Real
+
+
+def stirred(module, scale=0.3):
+    """A module whose weights are away from their start; what is masked stays zero."""
+    with torch.no_grad():
+        for layer in module.modules():
+            mask = getattr(layer, "mask", None)
+            for name, parameter in layer.named_parameters(recurse=False):
+                free = mask if mask is not None and name == "weight" else 1.0
+                parameter += scale * torch.randn_like(parameter) * free
+    return module
+
+
+def test_nice_keeps_volumes_but_for_its_last_scale():
+    model = stirred(build("nice", Real((4,))).model).model
+    x = torch.randn(20, 4)
+    _, log_det = model.bijection.inverse_and_log_det(x, None)
+    expected = -model.bijection.steps[0].log_scale.sum()
+    torch.testing.assert_close(log_det, expected.expand(20), rtol=1e-6, atol=1e-6)
+    z = torch.randn(20, 5)
+    _, log_det = stirred(Coupling(Shift(), 5)).forward_and_log_det(z, None)
+    assert torch.equal(log_det, torch.zeros(20))
+
+
+def test_one_step_of_maf_is_made_with_gaussian_conditionals():
+    map_ = stirred(MaskedAutoregressive(Affine(), 4, hidden_features=(16,))).double()
+    x = torch.randn(30, 4, dtype=torch.float64)
+    flow = Flow(map_, Gaussian(4)).double()
+    # what MADE would make of the outputs of the same masked network
+    outputs = map_._coefficients(map_._stack(), x, None)
+    log_scale, mean = 2 * torch.tanh(outputs[0].t() / 2), outputs[1].t()
+    expected = Normal(mean, log_scale.exp()).log_prob(x).sum(dim=1)
+    torch.testing.assert_close(flow.log_prob(x), expected)
+
+
+@pytest.mark.parametrize("order", [None, (2, 0, 3, 1)])
+def test_the_jacobian_of_an_autoregressive_flow_is_triangular(order):
+    map_ = stirred(MaskedAutoregressive(Affine(), 4, order=order)).double()
+    x = torch.randn(1, 4, dtype=torch.float64)
+    for way in (map_.inverse_and_log_det, map_.forward_and_log_det):
+        jacobian = torch.autograd.functional.jacobian(lambda v, way=way: way(v, None)[0][0], x)
+        ranked = jacobian[:, 0][list(map_.order)][:, list(map_.order)]
+        assert (ranked.diagonal() > 0).all()
+        assert torch.equal(ranked.triu(1), torch.zeros_like(ranked))
+        assert (ranked.tril(-1).abs().sum(dim=1)[1:] > 0).all()
+
+
+def test_iaf_draws_as_maf_scores():
+    map_ = stirred(MaskedAutoregressive(Affine(), 4))
+    z = torch.randn(10, 4)
+    for drawn, scored in zip(
+        Inverse(map_).forward_and_log_det(z, None), map_.inverse_and_log_det(z, None), strict=True
+    ):
+        assert torch.equal(drawn, scored)
+
+
+@pytest.mark.parametrize("features", [2, 40, 70])
+def test_values_drawn_one_by_one_are_what_whole_evaluations_leave_in_place(features):
+    map_ = stirred(MaskedAutoregressive(Affine(), features, 3), 0.1).double()
+    z, context = (torch.randn(8, n, dtype=torch.float64) for n in (features, 3))
+    x, _ = map_.forward_and_log_det(z, context)
+    again, _ = map_.univariate.forward(z.t(), map_._coefficients(map_._stack(), x, context))
+    torch.testing.assert_close(again.t(), x, rtol=1e-12, atol=1e-12)
+
+
+def test_the_log_determinant_of_a_matrix_is_that_of_the_matrix():
+    matrix = torch.randn(5, 5, dtype=torch.float64)
+    map_ = LULinear(matrix).double()
+    z = torch.randn(3, 5, dtype=torch.float64)
+    x, log_det = map_.forward_and_log_det(z, None)
+    torch.testing.assert_close(x, z @ matrix.t(), rtol=1e-6, atol=1e-6)
+    exact = torch.linalg.slogdet(matrix).logabsdet
+    torch.testing.assert_close(log_det, exact.expand(3), rtol=1e-6, atol=1e-6)
+
+
+def test_a_matrix_mixes_the_channels_of_each_pixel():
+    matrix = torch.randn(3, 3)
+    z = torch.randn(2, 3, 4, 5)
+    x, log_det = LULinear(matrix).forward_and_log_det(z, None)
+    torch.testing.assert_close(x[1, :, 2, 3], matrix @ z[1, :, 2, 3], rtol=1e-4, atol=1e-5)
+    exact = 20 * torch.linalg.slogdet(matrix).logabsdet
+    torch.testing.assert_close(log_det, exact.expand(2), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "why"),
+    [(torch.ones(2, 2), "singular"), (torch.zeros(3, 3), "singular"), (torch.ones(2, 3), "square")],
+)
+def test_a_matrix_that_cannot_be_inverted_is_refused(matrix, why):
+    with pytest.raises(ValueError, match=why):
+        LULinear(matrix)
+
+
+def test_activation_normalisation_starts_from_data():
+    x = 5 + 3 * torch.randn(500, 2, 4, 4)
+    map_ = ActNorm(2)
+    map_.initialize(x, None)
+    z, _ = map_.inverse_and_log_det(x, None)
+    torch.testing.assert_close(z.mean(dim=(0, 2, 3)), torch.zeros(2), rtol=0, atol=1e-4)
+    torch.testing.assert_close(z.std(dim=(0, 2, 3), correction=0), torch.ones(2))
+
+
+def test_a_constant_channel_keeps_its_scale():
+    map_ = ActNorm(2)
+    map_.initialize(torch.tensor([[1.0, 4.0], [1.0, 6.0]]), None)
+    assert map_.log_scale.tolist() == [0.0, 0.0]
+    assert map_.shift.tolist() == [1.0, 5.0]
+
+
+@pytest.mark.parametrize("size", [1.0, 20.0])
+def test_planar_maps_can_be_undone_however_they_push(size):
+    for _ in range(20):
+        map_ = stirred(Planar(3), size).double()
+        z = torch.randn(50, 3, dtype=torch.float64)
+        push, along, _ = map_._read(None)
+        assert (push * along).sum() > -1
+        x, log_det = map_.forward_and_log_det(z, None)
+        assert log_det.isfinite().all()
+        back, _ = map_.inverse_and_log_det(x, None)
+        again, _ = map_.forward_and_log_det(back, None)
+        torch.testing.assert_close(again, x, rtol=1e-9, atol=1e-9)
+
+
+def test_radial_maps_move_along_rays_from_their_centre():
+    map_ = stirred(Radial(3)).double()
+    z = torch.randn(50, 3, dtype=torch.float64)
+    centre, _, _ = map_._read(None)
+    x, _ = map_.forward_and_log_det(z, None)
+    cosine = torch.cosine_similarity(x - centre, z - centre, dim=1)
+    torch.testing.assert_close(cosine, torch.ones(50).double())
+    x, log_det = map_.forward_and_log_det(centre, None)
+    torch.testing.assert_close(x, centre)
+    assert log_det.isfinite().all()
+
+
+def test_logistic_noise_has_the_density_of_what_it_draws():
+    base = Logistic(1)
+    line = torch.linspace(-30, 30, 6001, dtype=torch.float64)[:, None]
+    p = base.log_prob(line).exp()
+    assert math.isclose(torch.trapezoid(p, line[:, 0]).item(), 1.0, rel_tol=1e-6)
+    drawn = base.draw(40_000)
+    # the variance of a standard logistic variable is pi squared over 3
+    assert abs(drawn.var().item() - math.pi**2 / 3) < 5 * math.sqrt(4.2 * 3.29**2 / 40_000)
+
+
+def test_roots_are_found_from_far_and_carry_gradient():
+    target = torch.tensor([-1e6, -0.5, 0.0, 3.0, 1e6], dtype=torch.float64, requires_grad=True)
+
+    def excess(x):
+        return x + x.pow(3) - target, 1 + 3 * x.square()
+
+    x = increasing_root(excess, torch.full((5,), -1e7).double(), torch.full((5,), 1e7).double())
+    torch.testing.assert_close(x + x.pow(3), target)
+    x.sum().backward()
+    torch.testing.assert_close(target.grad, 1 / (1 + 3 * x.detach().square()))
+
+
+@pytest.mark.parametrize(
+    "name", ["affine", "planar", "radial", "nice", "realnvp", "nsf-coupling", "maf", "iaf"]
+)
+def test_a_coupling_alone_asks_for_two_values(name):
+    if name in ("nice", "realnvp", "nsf-coupling"):
+        with pytest.raises(Exception, match="nsf-autoregressive"):
+            build(name, Real((1,)))
+    else:
+        build(name, Real((1,)))
