@@ -34,6 +34,10 @@ class ReferenceGaussian(nn.Module):
         z = self.encode(x)
         return (-z.square() / 2 - self.log_std - math.log(2 * math.pi) / 2).sum(dim=1)
 
+    def rsample_and_log_prob(self, n, context=None):
+        x = self.rsample(n)
+        return x, self.log_prob(x)
+
     def elbo(self, x, context=None, *, particles=1):
         return self.log_prob(x)
 

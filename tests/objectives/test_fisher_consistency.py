@@ -9,9 +9,12 @@ from reference import ReferenceGaussian, mean_gradient_z
 from ptheta.inference.langevin import MALA
 from ptheta.objectives.contrastive import PersistentContrastiveDivergence
 from ptheta.objectives.likelihood import MaximumLikelihood, NegativeElbo
+from ptheta.objectives.reverse_kl import ReverseKL
 from ptheta.objectives.score_matching import (
     DenoisingScoreMatching,
     MultiLevelDenoisingScoreMatching,
+    ScoreMatching,
+    SlicedScoreMatching,
 )
 from ptheta.objectives.types import Batch
 
@@ -62,6 +65,14 @@ OBJECTIVES = [
         lambda: DenoisingScoreMatching(NOISE),
         ReferenceGaussian,
         SMOOTHED,
+    ),
+    ("score matching", ScoreMatching, ReferenceGaussian, STD),
+    ("sliced score matching", lambda: SlicedScoreMatching(2), ReferenceGaussian, STD),
+    (
+        "reverse KL",
+        lambda: ReverseKL(ReferenceGaussian(MEAN, STD).log_prob),
+        ReferenceGaussian,
+        STD,
     ),
     ("score matching at many levels", MultiLevelDenoisingScoreMatching, NoisedReference, STD),
 ]

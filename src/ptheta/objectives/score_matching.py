@@ -1,12 +1,67 @@
-"""Denoising score matching, at one level of noise and at many."""
+"""Score matching: exact, by slices, and denoising at one level of noise and at many."""
 
-__all__ = ["DenoisingScoreMatching", "MultiLevelDenoisingScoreMatching"]
+__all__ = [
+    "DenoisingScoreMatching",
+    "MultiLevelDenoisingScoreMatching",
+    "ScoreMatching",
+    "SlicedScoreMatching",
+]
 
 import torch
+from torch import Tensor
 
 from ptheta.inference.paths import SupportsNoisedScore
 from ptheta.objectives.types import Batch, Loss
 from ptheta.protocols import SupportsScore
+
+
+class ScoreMatching:
+    r"""The Fisher divergence from the data up to a constant, by integration by parts.
+
+    .. math:: \mathcal{L} = \mathbb{E}_{x \sim p_\text{data}} \left[
+        \tfrac{1}{2} \lVert s_\theta(x) \rVert^2 + \nabla \cdot s_\theta(x) \right]
+
+    It holds for scores without jumps: networks with smooth activations, no splines. The
+    divergence takes one pass back for each value of an example.
+
+    References:
+        Estimation of Non-Normalized Statistical Models by Score Matching (Hyvärinen, 2005),
+        https://jmlr.org/papers/v6/hyvarinen05a.html, theorem 1
+    """
+
+    def loss(self, model: SupportsScore, batch: Batch) -> Loss:
+        """The loss: half a squared length and a divergence, summed over the example."""
+        x, score = _score_with_graph(model, batch)
+        columns = score.flatten(1).unbind(dim=1)
+        slopes = [_gradient(column, x).flatten(1)[:, i] for i, column in enumerate(columns)]
+        return _hyvarinen(score.flatten(1).square().sum(dim=1), torch.stack(slopes).sum(dim=0))
+
+
+class SlicedScoreMatching:
+    r"""Score matching with the divergence estimated along random directions, without bias.
+
+    .. math:: \mathcal{L} = \mathbb{E} \left[ \tfrac{1}{2} \lVert s_\theta(x) \rVert^2
+        + v^T \nabla \left( v^T s_\theta(x) \right) \right], \qquad \mathbb{E} \, v v^T = I
+
+    References:
+        Sliced Score Matching: A Scalable Approach to Density and Score Estimation (Song, Garg, Shi
+        & Ermon, 2019), https://arxiv.org/abs/1905.07088, equation 8, with signs as directions
+
+    Arguments:
+        projections: The number of directions for each example.
+    """
+
+    def __init__(self, projections: int = 1) -> None:
+        self.projections = projections
+
+    def loss(self, model: SupportsScore, batch: Batch) -> Loss:
+        """The loss: half a squared length and a divergence, summed over the example."""
+        x, score = _score_with_graph(model, batch)
+        slopes: list[Tensor] = []
+        for _ in range(self.projections):
+            v = torch.randint(0, 2, x.shape, device=x.device).to(x.dtype) * 2 - 1
+            slopes.append((v * _gradient(v * score, x)).flatten(1).sum(dim=1))
+        return _hyvarinen(score.flatten(1).square().sum(dim=1), torch.stack(slopes).mean(dim=0))
 
 
 class DenoisingScoreMatching:
@@ -62,3 +117,18 @@ class MultiLevelDenoisingScoreMatching:
         eps = torch.randn_like(x)
         score = model.score(alpha * x + sigma * eps, batch.context, t=t)
         return Loss((sigma * score + eps).square().flatten(1).sum(dim=1).mean() / 2)
+
+
+def _score_with_graph(model: SupportsScore, batch: Batch) -> tuple[Tensor, Tensor]:
+    x = batch.x.detach().requires_grad_()
+    return x, model.score(x, batch.context)
+
+
+def _gradient(of: Tensor, x: Tensor) -> Tensor:
+    return torch.autograd.grad(of.sum(), x, create_graph=True)[0]
+
+
+def _hyvarinen(squared_length: Tensor, divergence: Tensor) -> Loss:
+    terms = {"squared score": squared_length.mean() / 2, "divergence": divergence.mean()}
+    value = terms["squared score"] + terms["divergence"]
+    return Loss(value, {name: term.detach() for name, term in terms.items()})

@@ -2,7 +2,7 @@
 
 __all__ = ["Coupling"]
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ class Coupling(Bijection):
         context_features: The number of features of the context.
         hidden_features: The sizes of the hidden layers of the network.
         flip: Whether the second half conditions the first, and not the other way round.
+        activation: Makes the activation.
         dropout: The share of hidden units dropped in training.
     """
 
@@ -42,6 +43,7 @@ class Coupling(Bijection):
         hidden_features: Sequence[int] = (128, 128),
         *,
         flip: bool = False,
+        activation: Callable[[], nn.Module] = nn.ReLU,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -53,7 +55,7 @@ class Coupling(Bijection):
             fixed + context_features,
             univariate.size * moved,
             hidden_features,
-            nn.ReLU,
+            activation,
             dropout=dropout,
         )
         for parameter in self.network[-1].parameters():

@@ -69,9 +69,26 @@ class Flow(Normalised):
         """The example of noise z, with shape (batch, *shape)."""
         return self.bijection.forward_and_log_det(z, self.context(context, len(z)))[0]
 
+    def latent(self, n: int) -> Tensor:
+        """Noise for n draws, with shape (n, base.features)."""
+        return self.base.draw(n)
+
     def rsample(self, n: int, context: Tensor | None = None) -> Tensor:
         """Draws that carry gradient to the parameters, with shape (n, *shape)."""
-        return self.decode(self.base.draw(n), context)
+        return self.decode(self.latent(n), context)
+
+    def rsample_and_log_prob(self, n: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Draws that carry gradient, with shape (n, *shape), and log p of each, in one pass."""
+        z = self.latent(n)
+        x, log_det = self.bijection.forward_and_log_det(z, self.context(context, n))
+        return x, self.base.log_prob(z) - log_det
+
+    @torch.enable_grad()
+    def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The gradient of log p by x, shaped as x; with gradient where x asks for one."""
+        at = x if x.requires_grad else x.detach().requires_grad_()
+        log_prob = self.log_prob(at, context).sum()
+        return torch.autograd.grad(log_prob, at, create_graph=x.requires_grad)[0]
 
 
 class _Pushforward(Distribution):

@@ -2,10 +2,12 @@
 
 __all__ = ["nice", "nsf_coupling", "realnvp"]
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
 from annotated_types import Gt, Lt
+from torch import nn
 
 from ptheta.errors import PthetaError
 from ptheta.models.flows.bases import Logistic
@@ -16,7 +18,7 @@ from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Shift, Univariate
 from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import dropout_of, vector_flow
+from ptheta.recipes.flows.vector import Objective, dropout_of, vector_flow
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
 
@@ -76,6 +78,7 @@ def realnvp(
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
     logit: Logit | None = None,
+    objective: Objective = "likelihood",
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -88,6 +91,10 @@ def realnvp(
     References:
         Density estimation using Real NVP (Dinh, Sohl-Dickstein & Bengio, 2016),
         https://arxiv.org/abs/1605.08803
+        Estimation of Non-Normalized Statistical Models by Score Matching (Hyvärinen, 2005),
+        https://jmlr.org/papers/v6/hyvarinen05a.html
+        Flow-GAN: Combining Maximum Likelihood and Adversarial Learning in Generative Models
+        (Grover, Dhar & Ermon, 2018), https://arxiv.org/abs/1705.08868
 
     Arguments:
         space: What one example is.
@@ -98,16 +105,23 @@ def realnvp(
             more than 16 values, which a coupling else learns by heart, and 0 for smaller ones.
         logit: The margin of the logit that levels pass through once they are dequantised, 0.05
             in the paper; none leaves it out.
+        objective: What it is trained by: its likelihood; the Fisher divergence, by score matching,
+            for data without levels; or a critic, as a generator that still knows its density.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    couplings = _couplings(Affine(), space, context_space, layers, hidden_features, dropout)
+    # score matching holds for scores without jumps
+    activation = nn.SiLU if objective == "score-matching" else nn.ReLU
+    couplings = _couplings(
+        Affine(), space, context_space, layers, hidden_features, dropout, activation
+    )
     return vector_flow(
         Composition(couplings),
         space,
         context_space,
         logit=logit,
+        objective=objective,
         learning_rate=learning_rate,
         batch_size=batch_size,
         steps=steps,
@@ -168,6 +182,7 @@ def _couplings(
     layers: int,
     hidden_features: int,
     dropout: float | None,
+    activation: Callable[[], nn.Module] = nn.ReLU,
 ) -> list[Bijection]:
     features = space.features
     if features < 2:
@@ -187,6 +202,7 @@ def _couplings(
                 ContextFeatures(context_space).features,
                 (hidden_features, hidden_features),
                 flip=layer % 2 == 1,
+                activation=activation,
                 dropout=dropout_of(space) if dropout is None else dropout,
             )
         )

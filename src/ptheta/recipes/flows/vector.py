@@ -1,15 +1,31 @@
 """What recipes of flows share: a bijection of vectors, joined to data and trained."""
 
-__all__ = ["dropout_of", "vector_flow"]
+__all__ = ["Objective", "dropout_of", "vector_flow"]
+
+from typing import Any, Literal
+
+from torch import nn
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import dequantising
+from ptheta.data.bridges import Bridge, dequantising
+from ptheta.errors import PthetaError
 from ptheta.models.flows.bases import Base, Gaussian
 from ptheta.models.flows.bijections import Bijection
 from ptheta.models.flows.flow import Flow
+from ptheta.models.implicit.critic import Critic
+from ptheta.networks.mlp import MLP
+from ptheta.networks.sizes import default_width
+from ptheta.objectives.adversarial import NON_SATURATING, R1
+from ptheta.objectives.score_matching import ScoreMatching, SlicedScoreMatching
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.likelihood import likelihood_learner
 from ptheta.spaces import Categorical, Real, Space
+from ptheta.training.adversarial import AdversarialLearner
+from ptheta.training.gradient import GradientLearner
+
+Objective = Literal["likelihood", "score-matching", "adversarial"]
+
+_EXACT_DIVERGENCE = 16  # values up to which score matching takes the divergence whole
 
 
 def vector_flow(
@@ -19,11 +35,12 @@ def vector_flow(
     *,
     base: Base | None = None,
     logit: float | None = None,
+    objective: Objective = "likelihood",
     learning_rate: float,
     batch_size: int,
     steps: int,
 ) -> Algorithm:
-    """A flow of vectors, trained by its likelihood.
+    """A flow of vectors, and what it is trained by.
 
     Arguments:
         bijection: The map from noise to standardised data.
@@ -31,15 +48,22 @@ def vector_flow(
         context_space: What the model is conditioned on, if anything.
         base: The law of the noise; None means a standard Gaussian.
         logit: The margin of the logit that dequantised levels pass through; None leaves it out.
+        objective: What it is trained by.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
     flow = Flow(bijection, base or Gaussian(space.features), context_space=context_space)
-    model = bridged(flow, dequantising(space, logit), space)
+    bridge = dequantising(space, logit)
+    if objective == "score-matching" and bridge.stochastic:
+        raise PthetaError(
+            "score matching needs a density without jumps, and dequantised levels have them; "
+            "set objective=likelihood or objective=adversarial."
+        )
+    model = bridged(flow, bridge, space)
     return Algorithm(
         model,
-        likelihood_learner(model, learning_rate=learning_rate, clip=5.0),
+        _learner(objective, model, flow, bridge, learning_rate),
         batch_size=batch_size,
         steps=steps,
         constraints=("same-dimension", "invertible"),
@@ -54,3 +78,33 @@ def dropout_of(space: Space) -> float:
         space: What one example is; couplings learn many values by heart, and few not.
     """
     return 0.2 if space.features > 16 else 0.0
+
+
+def _learner(
+    objective: Objective, model: nn.Module, flow: Flow, bridge: Bridge, learning_rate: float
+) -> Any:
+    match objective:
+        case "likelihood":
+            return likelihood_learner(model, learning_rate=learning_rate, clip=5.0)
+        case "score-matching":
+            few = flow.base.features <= _EXACT_DIVERGENCE
+            matching = ScoreMatching() if few else SlicedScoreMatching()
+            return GradientLearner(
+                flow, matching, learning_rate=learning_rate, clip=5.0, bridge=bridge
+            )
+        case "adversarial":
+            features, context = flow.base.features, flow.context
+            width = default_width(features)
+            network = MLP(features + context.features, 1, [width] * 3, lambda: nn.LeakyReLU(0.2))
+            critic = Critic(network, context.context_space)
+            critic.context = context  # one scale of the context for both sides
+            return AdversarialLearner(
+                flow,
+                critic,
+                NON_SATURATING,
+                [R1(1.0)],
+                learning_rate=learning_rate,
+                critic_learning_rate=2 * learning_rate,
+                betas=(0.0, 0.99),
+                bridge=bridge,
+            )
