@@ -210,6 +210,7 @@ def load_again(run: Run, source: str | None) -> Data:
         PthetaError: The data are not at hand, have changed, or are of another space.
     """
     from ptheta.data.load import load_data
+    from ptheta.evaluation.rows import refuse_other_space
 
     if source is None and not run.origin:
         raise PthetaError(
@@ -225,17 +226,8 @@ def load_again(run: Run, source: str | None) -> Data:
             f"{loaded.name} has changed since the run was fitted, so its test rows may have been "
             "trained on; name the data with --data to measure on all of its rows all the same."
         )
-    if (loaded.space, loaded.context_space) != (run.space, run.context_space):
-        raise PthetaError(
-            f"the run was fitted to {_spaces(run)}, and {loaded.name} is {_spaces(loaded)}: they "
-            "differ in kind, shape, range, labels or columns. Give data of the run's own space."
-        )
+    refuse_other_space(run, loaded)
     return loaded
-
-
-def _spaces(of: Run | Data) -> str:
-    given = "" if of.context_space is None else f" given {of.context_space.describe()}"
-    return f"{of.space.describe()}{given}"
 
 
 def _held_out(run: Run, source: str) -> tuple[Data, int]:
