@@ -27,7 +27,7 @@ from ptheta.random import seeded
 from ptheta.recipes.algorithm import Algorithm, Freedom
 from ptheta.recipes.registry import build, find, importable
 from ptheta.recipes.settings import Rate, check_settings, settings_of
-from ptheta.spaces import Categorical, Real, Space
+from ptheta.spaces import Categorical, Real, Space, end_of
 from ptheta.training.batches import PIECE, Batches
 from ptheta.training.cause import likely_cause
 from ptheta.training.devices import (
@@ -57,7 +57,8 @@ class Run:
         settings: All settings of the recipe.
         space: What one example is.
         context_space: What the model is conditioned on, or None.
-        columns: The names of the values of an example, where they have names.
+        columns: The names of the values of an example, or the one name of the column that
+            sentences were read from, where they have names.
         data: The name of the data.
         origin: How to load the data again.
         fingerprint: The fingerprint of the data.
@@ -194,6 +195,8 @@ def fit(
             "python": platform.python_version(),
         },
     )
+    if resume and out is not None:
+        record = _as_begun(record, RunFolder(out))
     fabric = make_fabric(device, precision, processes)
     task = partial(
         _fit_here,
@@ -483,6 +486,13 @@ def _prepare(out: str | Path | None, record: RunRecord, resume: bool) -> RunFold
     folder.create()
     folder.write_record(record)
     return folder
+
+
+def _as_begun(record: RunRecord, folder: RunFolder) -> RunRecord:
+    """The record of a run that is gone on with: the column of its sentences may have no name yet."""
+    if end_of(record.space) is None or folder.read_record().columns:
+        return record
+    return record.model_copy(update={"columns": ()})
 
 
 def _withdraw(folder: RunFolder) -> None:

@@ -108,10 +108,12 @@ class Sentences(Contents):
     Arguments:
         sentences: The texts.
         given: What each can be conditioned on, by name: the same sentence in another language.
+        column: The name of their column, where they are from a table.
     """
 
     sentences: Sequence[str]
     given: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    column: str = ""
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,8 @@ class Data:
         truth: What is known of the true density, or None.
         notes: What was inferred and what to beware of, a sentence each.
         fingerprint: A hash of the examples and their split.
-        columns: The names of the values of an example, where they have names.
+        columns: The names of the values of an example, or the one name of the column that
+            sentences were read from, where they have names.
         origin: What `ptheta.load_data` was asked for, in plain JSON values, so that a saved run
             can load its data again; empty where the data came from memory.
     """

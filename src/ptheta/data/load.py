@@ -155,7 +155,8 @@ def load_rows(
     Arguments:
         source: As for `load_data`.
         space: The space of the examples.
-        columns: The names of the values of an example, where they have names.
+        columns: The names of the values of an example, or of the column of sentences, where they
+            have names. Other columns of a table are left out.
         context_space: The space of the context, or None.
         context_name: The name of the context in the source.
         image_size: The side to scale and crop images to.
@@ -179,7 +180,7 @@ def load_rows(
         notes = contents.notes
     if isinstance(contents, Frame) and end_of(space) is not None:
         given = None if context_space is None else context_name
-        contents = sentences_of(contents, given)
+        contents = sentences_of(contents, given, columns[0] if columns else None)
         notes = contents.notes
     if context_space is None:
         return Split(_conform(contents, space, columns), notes=notes)

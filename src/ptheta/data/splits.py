@@ -34,7 +34,7 @@ class Examples:
         space: Their space.
         x: The examples, with shape (rows, *space.shape).
         contexts: What they can be conditioned on, by name.
-        columns: The names of the values of an example.
+        columns: The names of the values of an example, or that of the column of sentences.
         notes: What a person should know, a sentence each.
         parts: The rows of the splits that come with them, or the owners of those.
         splits: The fractions for a split by seed.
