@@ -489,7 +489,7 @@ def _prepare(out: str | Path | None, record: RunRecord, resume: bool) -> RunFold
 
 
 def _as_begun(record: RunRecord, folder: RunFolder) -> RunRecord:
-    """The record of a run that is gone on with: the column of its sentences may have no name yet."""
+    """The record of a run that is gone on with, in which the column of sentences may be unnamed."""
     if end_of(record.space) is None or folder.read_record().columns:
         return record
     return record.model_copy(update={"columns": ()})

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ptheta.data.load import load_data
-from ptheta.data.schema import Summary, decide, decode, encode, space_of
+from ptheta.data.schema import Summary, decide, decode, encode, encode_context, space_of
 from ptheta.errors import PthetaError
 from ptheta.spaces import Binary, Categorical, Column, Discrete, Positive, Real, Table
 
@@ -207,3 +207,13 @@ def test_rounded_numbers_are_noted_once_for_all_columns():
     frame = pd.DataFrame({"a": rounded[:, 0], "b": rounded[:, 1], "c": np.arange(200) / 7})
     (note,) = load_data(frame).notes
     assert "Real numbers that repeat, as rounded ones do, in 'a', 'b':" in note
+
+
+def test_categories_without_labels_are_read_by_their_codes():
+    column = Column("side", Categorical(categories=3))
+    frame = pd.DataFrame({"side": [2, 0, 3]})
+    assert encode(frame, [column], "t")[:, 0].tolist() == [2, 0, 3]
+    given = encode_context(frame["side"][:2], Categorical(categories=3), "side", "t")
+    assert given.tolist() == [2, 0]
+    with pytest.raises(PthetaError, match="'3' in row 1; it must be one of 0, 1, 2"):
+        encode_context(frame["side"][2:], Categorical(categories=3), "side", "t")

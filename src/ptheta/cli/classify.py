@@ -95,18 +95,17 @@ def _print(run: Run, log_probs: Tensor, measured: Classification | None, out: Pa
         )
 
 
-def _labels(run: Run, classes: int) -> tuple[str, ...]:
+def _classes(run: Run) -> tuple[str, ...]:
     from ptheta.spaces import Categorical
 
-    space = run.context_space
-    assert isinstance(space, Categorical)
-    return space.labels or tuple(str(code) for code in range(classes))
+    assert isinstance(run.context_space, Categorical)
+    return run.context_space.names
 
 
 def _likeliest(run: Run, log_probs: Tensor) -> list[str]:
-    labels = _labels(run, log_probs.shape[1])
+    classes = _classes(run)
     told = zip(log_probs.argmax(dim=1).tolist(), log_probs[:, 0].isnan().tolist(), strict=True)
-    return ["" if nothing else labels[code] for code, nothing in told]
+    return ["" if nothing else classes[code] for code, nothing in told]
 
 
 def _save(run: Run, log_probs: Tensor, out: Path) -> None:
@@ -114,8 +113,7 @@ def _save(run: Run, log_probs: Tensor, out: Path) -> None:
 
     from ptheta.data.export import save_table
 
-    labels = _labels(run, log_probs.shape[1])
-    names = [f"p({label})" for label in labels]
+    names = [f"p({name})" for name in _classes(run)]
     frame = pd.DataFrame(log_probs.exp().numpy(), columns=pd.Index(names))
     frame.insert(0, "class", pd.Series(_likeliest(run, log_probs), dtype="str"))
     save_table(frame, out)

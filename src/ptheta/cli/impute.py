@@ -42,7 +42,7 @@ def impute(
     from ptheta.tasks.impute import impute as impute_rows
 
     run = load(folder, device)
-    refuse_unable(run, "complete", "fill in what is missing")
+    refuse_unable(run, "fill in what is missing", "complete")
     name = context or run.origin.get("context")
     rows = load_rows(source, run.space, run.columns, run.context_space, name)
     filled = impute_rows(run.model, rows.x, rows.context, space=run.space, draws=draws, seed=seed)

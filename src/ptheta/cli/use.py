@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ptheta.cli.able import refuse_unable
 from ptheta.cli.context import beside_context, context_of
 from ptheta.cli.options import common, print_json, tell
 from ptheta.cli.prompt import Beginning, extended, prompt_options
@@ -104,9 +105,10 @@ def score(
     from ptheta.data.load import load_rows
     from ptheta.density import densities
     from ptheta.fitting import load
+    from ptheta.protocols import DENSITIES
 
     run = load(folder, device)
-    _need_density(run)
+    refuse_unable(run, "score rows, having no density", *DENSITIES)
     rows = load_rows(
         source,
         run.space,
@@ -279,15 +281,3 @@ def _save_scores(verb: str, values: Sequence[float], out: Path) -> None:
     from ptheta.data.export import save_table
 
     save_table(pd.DataFrame({verb: values}), out)
-
-
-def _need_density(run: Run) -> None:
-    from ptheta.protocols import capabilities, density_verb
-    from ptheta.recipes.registry import describe, names
-
-    if density_verb(run.model) is None:
-        able = [n for n in names() if set(describe(n).densities.values()) - {"none"}]
-        raise PthetaError(
-            f"{run.recipe} has no density to score by: it offers "
-            f"{', '.join(capabilities(run.model))}. Recipes with one: {', '.join(able)}."
-        )

@@ -334,7 +334,7 @@ def _encode(values: pd.Series[Any], column: Column, where: str, first: int) -> N
 
 
 def _category_codes(values: pd.Series[Any], space: Categorical) -> NDArray[np.float64]:
-    known = {label: code for code, label in enumerate(space.labels)}
+    known = {name: code for code, name in enumerate(space.names)}
     positions, unique = values.factorize()
     of = [known.get(_label(value), space.categories) for value in unique]
     return np.array([*of, np.nan])[positions]  # factorize gives -1, the last, where missing
@@ -410,7 +410,7 @@ def encode_context(
     if isinstance(space, Real):
         inside, allowed = codes.isfinite(), "numbers"
     else:
-        inside, allowed = codes < space.categories, f"one of {few(space.labels, 12)}"
+        inside, allowed = codes < space.categories, f"one of {few(space.names, 12)}"
     if not inside.all():
         row = int((~inside).nonzero()[0])
         raise PthetaError(

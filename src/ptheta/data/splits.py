@@ -103,9 +103,8 @@ def _unseen(data: Data) -> tuple[str, ...]:
     if not codes:
         return ()
     assert isinstance(data.context_space, Categorical)
-    labels = data.context_space.labels
-    names = [labels[code] if labels else code for code in codes]
-    return (f"No training row is of class {quoted(names)}.",)
+    names = data.context_space.names
+    return (f"No training row is of class {quoted(names[code] for code in codes)}.",)
 
 
 def split_rows(
