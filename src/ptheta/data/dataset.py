@@ -2,7 +2,7 @@
 
 __all__ = ["Data", "MappedRows", "Rows", "Split", "Truth"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -52,11 +52,14 @@ class Split:
         x: The examples, with shape (rows, *space.shape).
         context: What they are conditioned on, with shape (rows, *context_space.shape), or None.
         notes: What was changed as they were read, a sentence each, where they were read alone.
+        names: What tells them apart, by column, such as ``file``, where they were read alone and
+            have names.
     """
 
     x: Rows = field(repr=False)
     context: Tensor | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    names: Mapping[str, Sequence[Any]] = field(default_factory=dict[str, Sequence[Any]], repr=False)
 
     def __len__(self) -> int:
         return len(self.x)

@@ -162,8 +162,9 @@ def load_rows(
         image_size: The side to scale and crop images to.
 
     Returns:
-        The examples and their context. A category that was not known has the code ``categories``,
-        and other values outside the space stay outside: `Space.contains` is false there.
+        The examples, their context, and the names of the files that they are of. A category that
+        was not known has the code ``categories``, and other values outside the space stay outside:
+        `Space.contains` is false there.
 
     Raises:
         PthetaError: Columns are missing or shapes differ; the message names both sides.
@@ -182,13 +183,14 @@ def load_rows(
         given = None if context_space is None else context_name
         contents = sentences_of(contents, given, columns[0] if columns else None)
         notes = contents.notes
+    names = contents.names if isinstance(contents, Arrays) else {}
     if context_space is None:
-        return Split(_conform(contents, space, columns), notes=notes)
+        return Split(_conform(contents, space, columns), notes=notes, names=names)
     name = context_name or "label"
     context = _context_of(contents, context_space, name)
     if isinstance(contents, Frame):
         contents = replace(contents, frame=contents.frame.drop(columns=name))
-    return Split(_conform(contents, space, columns), context, notes)
+    return Split(_conform(contents, space, columns), context, notes, names)
 
 
 def data_names() -> dict[str, str]:
