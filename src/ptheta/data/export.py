@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ptheta.border import checked
 from ptheta.data.audio import save_audio
+from ptheta.data.encoding import decode
 from ptheta.data.images import example_image, image_grid
-from ptheta.data.schema import decode
 from ptheta.data.spectrograms import sound_grid
 from ptheta.errors import PthetaError
 from ptheta.files import whole_file, whole_folder

@@ -27,12 +27,12 @@ from ptheta.data.contents import (
     quoted,
 )
 from ptheta.data.dataset import Data, MappedRows, Split, Truth
+from ptheta.data.encoding import encode, encode_context
 from ptheta.data.fetch import from_hub
 from ptheta.data.folders import files_of
 from ptheta.data.images import IMAGE_ENDINGS, read_images
 from ptheta.data.interpret import interpret, stream_table
 from ptheta.data.pairs import sentences_of
-from ptheta.data.schema import encode, encode_context
 from ptheta.data.sentences import conform_sentences, known_sentences
 from ptheta.data.splits import assemble
 from ptheta.data.standard import STANDARD, read_standard

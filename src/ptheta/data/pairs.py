@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ptheta.data.contents import Frame, Sentences, quoted
-from ptheta.data.schema import Summary
+from ptheta.data.summary import Summary
 from ptheta.errors import PthetaError
 
 if TYPE_CHECKING:
