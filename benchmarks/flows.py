@@ -93,8 +93,8 @@ def zuko(cell: Cell, features: int) -> System:
 class Unconditional(MLP):
     """A network as nflows calls it, with a context that is not there."""
 
-    def forward(self, x: Tensor, context: None = None) -> Tensor:
-        return super().forward(x)
+    def forward(self, input: Tensor, context: None = None) -> Tensor:
+        return super().forward(input)
 
 
 def nflows(cell: Cell, features: int) -> System:

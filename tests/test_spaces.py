@@ -19,3 +19,8 @@ def test_codes_that_cannot_be_are_refused():
         Discrete(low=2**63)
     with pytest.raises(ValueError, match="3 categories need as many labels or none, got 2"):
         Categorical(categories=3, labels=("a", "b"))
+
+
+def test_categories_without_labels_are_called_by_their_codes():
+    assert Categorical(categories=3).names == ("0", "1", "2")
+    assert Categorical(categories=2, labels=("a", "b")).names == ("a", "b")

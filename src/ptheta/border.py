@@ -74,7 +74,10 @@ def _taken(adapter: Any, name: str, value: Any) -> Any:
         reason = error.errors()[0]["msg"]
         shown = repr(value)
         shown = shown if len(shown) < 60 else f"a {type(value).__name__}"
-        raise PthetaError(f"{name} cannot be {shown}: {reason[0].lower()}{reason[1:]}.") from None
+        # a run is not its model, and both are at hand
+        hint = " Give its .model." if name == "model" and hasattr(value, "model") else ""
+        message = f"{name} cannot be {shown}: {reason[0].lower()}{reason[1:]}.{hint}"
+        raise PthetaError(message) from None
 
 
 @cache

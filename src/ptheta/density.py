@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ptheta.asking import batches, in_sentences, refuse_context, rows_at_once, rows_of
 from ptheta.border import Count, Seed, checked
-from ptheta.data.dataset import Rows
 from ptheta.errors import PthetaError
 from ptheta.protocols import (
     Capability,
@@ -50,27 +50,31 @@ class Density:
 @torch.no_grad()
 def densities(
     model: nn.Module,
-    x: Rows,
+    x: object,
     context: Tensor | None = None,
     *,
     space: Space,
     particles: Count = 1,
-    batch_size: Count = 1000,
+    batch_size: Count | None = None,
     seed: Seed | None = 0,
 ) -> Density:
     """The best density that a model offers, for each row.
 
     Arguments:
         model: The model.
-        x: The rows, with shape (rows, *space.shape).
-        context: What they are conditioned on.
+        x: The rows: a tensor with shape (rows, *space.shape), or an array, a list or a table of
+            pandas as `ptheta.load_rows` reads it.
+        context: What they are conditioned on, with shape (rows, *context_shape).
         space: The space of the data.
         particles: The number of particles where the density is a bound.
-        batch_size: The number of rows taken at a time.
+        batch_size: The number of rows taken at a time; None takes fewer where they are long or
+            have several particles. An exact density does not depend on it, the noise of a bound
+            does.
         seed: The seed of the noise of a bound.
 
     Raises:
-        PthetaError: The model has no density.
+        PthetaError: The model has no density, or the rows or their context are not what it was
+            fitted to.
     """
     verb = density_verb(model)
     if verb is None:
@@ -78,19 +82,22 @@ def densities(
             f"this model has no density: it offers {', '.join(capabilities(model)) or 'nothing'}. "
             "Recipes with one are listed by `ptheta recipes`."
         )
+    x = rows_of(x, space)
+    refuse_context(context, len(x))
+    size = batch_size or rows_at_once(space.features, particles if verb == "elbo" else 1)
     device = device_of(model)
     values = torch.full((len(x),), -math.inf, dtype=torch.float64)
-    with seeded(seed), evaluating(model):
-        for start in range(0, len(x), batch_size):
-            rows = x[start : start + batch_size].to(device)
+    with seeded(seed), evaluating(model), in_sentences():
+        for batch in batches(len(x), size):
+            rows = x[batch].to(device)
             inside = space.contains(rows)
             undefined = ~inside & ~rows.double().isfinite().flatten(1).all(dim=1)
-            values[start : start + batch_size][undefined.cpu()] = math.nan
-            c = None if context is None else context[start : start + batch_size].to(device)
+            values[batch][undefined.cpu()] = math.nan
+            c = None if context is None else context[batch].to(device)
             if inside.any():
                 taken = rows[inside], None if c is None else c[inside]
                 found = _ask(model, *taken, particles).double()
-                values[start : start + batch_size][inside.cpu()] = found.cpu()
+                values[batch][inside.cpu()] = found.cpu()
     return Density(verb, density_kind(model), values)
 
 
@@ -117,7 +124,8 @@ def draw(
         The draws, with shape (n, *space.shape), on the CPU.
 
     Raises:
-        PthetaError: The model cannot be sampled, or no draws are asked for.
+        PthetaError: The model cannot be sampled, no draws are asked for, or the context is not
+            what the model was fitted with.
     """
     if n < 1:
         raise PthetaError(f"the number of draws must be at least 1, got {n}.")
@@ -125,13 +133,13 @@ def draw(
         offered = capabilities(model)
         hint = " `ptheta classify` measures it." if "class_log_prob" in offered else ""
         raise PthetaError(f"this model cannot be sampled: it offers {', '.join(offered)}.{hint}")
+    refuse_context(context, n)
     device = device_of(model)
     parts: list[Tensor] = []
-    with seeded(seed), evaluating(model):
-        for start in range(0, n, batch_size):
-            count = min(batch_size, n - start)
-            c = None if context is None else context[start : start + count].to(device)
-            parts.append(model.sample(count, c).cpu())
+    with seeded(seed), evaluating(model), in_sentences():
+        for batch in batches(n, batch_size):
+            c = None if context is None else context[batch].to(device)
+            parts.append(model.sample(batch.stop - batch.start, c).cpu())
     return torch.cat(parts)
 
 

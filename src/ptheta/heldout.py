@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ptheta.asking import batches, rows_at_once
 from ptheta.data.dataset import Split
 from ptheta.density import densities, device_of, draw, evaluating
 from ptheta.errors import PthetaError
@@ -22,7 +23,7 @@ from ptheta.ratios.mmd import median_bandwidths, mmd
 from ptheta.spaces import Discrete, Space, groups
 from ptheta.training.validation import Figure
 
-# a look is a forward pass over this many rows, or a test on this many draws
+# a look is forward passes over this many rows, or a test on this many draws
 _ROWS = 5000
 _DRAWS = 256
 _IMPOSSIBLE = -1e6
@@ -94,11 +95,14 @@ class ClassFigure:
     def __call__(self, model: nn.Module) -> float:
         assert isinstance(model, SupportsClassify)
         assert self.split.context is not None
+        x, classes = self.split.x[:], self.split.context.long()[:, None]
         device = device_of(model)
         with evaluating(model):
-            found = model.class_log_prob(self.split.x[:].to(device))
-        right = found.gather(1, self.split.context.long()[:, None].to(device))
-        return right.clamp(min=_IMPOSSIBLE).mean().item()
+            found = [
+                model.class_log_prob(x[batch].to(device)).gather(1, classes[batch].to(device))
+                for batch in batches(len(x), rows_at_once(x[:1].numel()))
+            ]
+        return torch.cat(found).clamp(min=_IMPOSSIBLE).mean().item()
 
 
 class DrawsFigure:

@@ -5,6 +5,7 @@ A method that cannot be honoured is absent. ``capabilities`` lists the methods t
 """
 
 __all__ = [
+    "DENSITIES",
     "Capability",
     "DensityKind",
     "SupportsBeamSearch",
@@ -264,6 +265,7 @@ _KINDS: dict[Capability, DensityKind] = {
     "log_prob_estimate": "estimate",
     "unnormalized_log_prob": "unnormalised",
 }
+DENSITIES = tuple(_KINDS)
 
 
 def capabilities(model: object) -> tuple[Capability, ...]:

@@ -239,6 +239,11 @@ class Categorical(Space):
     def continuous(self) -> bool:
         return False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each category is called: its label, or its code where there are no labels."""
+        return self.labels or tuple(map(str, range(self.categories)))
+
     def contains(self, x: Tensor) -> Tensor:
         return _rows((x >= 0) & (x <= self.categories - 1) & (x == x.round()))
 

@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from ptheta.data.describe import describe
 from ptheta.data.load import load_data, load_rows
 from ptheta.errors import PthetaError
 
@@ -20,6 +21,8 @@ def test_two_columns_of_texts_are_sentences_given_sentences(table):
     assert data.space.labels == data.context_space.labels == ("a", "b", "")
     assert data.space.shape == data.context_space.shape == (6,)
     assert data.space.layout == "sequence"
+    assert data.columns == ("target",)
+    assert describe(data)["columns"] == []
     assert "Column 'target' is read as sentences, given those of 'source'." in data.notes
     for x, source in zip(data.train.x, data.train.context, strict=True):
         length = int((source != 2).sum())
@@ -35,10 +38,17 @@ def test_rows_are_read_in_the_space_of_sentences(table, tmp_path):
     rows = load_rows(other, data.space, data.columns, data.context_space, "source")
     assert rows.x.tolist() == [[1, 0, 2, 2, 2, 2], [3, 2, 2, 2, 2, 2]]
     assert rows.context.tolist() == [[0, 1, 2, 2, 2, 2], [1, 2, 2, 2, 2, 2]]
-    # the column may have another name, so it is said which was read
-    assert rows.notes == ("Column 'target' is read as sentences, given those of 'source'.",)
+    said = "Column 'target' is read as sentences, given those of 'source'."
+    assert rows.notes == (said,)
     frame.assign(id=[1, 2]).to_csv(other, index=False)
+    wider = load_rows(other, data.space, data.columns, data.context_space, "source")
+    assert wider.x.equal(rows.x)
+    assert wider.notes == (said, "Not read: 'id'.")
+    # without the name of the column there is no telling which it is
     with pytest.raises(PthetaError, match=r"2 columns beside the context: 'target', 'id'"):
+        load_rows(other, data.space, (), data.context_space, "source")
+    frame.rename(columns={"target": "other"}).to_csv(other, index=False)
+    with pytest.raises(PthetaError, match=r"no column 'target' of sentences; it has 'other', 'so"):
         load_rows(other, data.space, data.columns, data.context_space, "source")
     frame[["target"]].to_csv(other, index=False)
     with pytest.raises(PthetaError, match=r"has no column 'source' of sentences; it has 'target'"):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
@@ -295,3 +296,24 @@ def test_what_draws_nothing_is_not_asked_for_draws(folder, capsys):
     for command in (("sample", "run", "-o", "x.csv"), ("evaluate", "run")):
         assert run_command(*command) == 2
         assert "cannot be sampled: it offers class_log_prob" in capsys.readouterr().err
+
+
+def test_images_are_told_by_file_and_brought_to_the_size_of_the_fit(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    g = np.random.default_rng(0)
+    for i in range(20):
+        path = tmp_path / "pictures" / ("dark" if i % 2 else "light") / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = g.integers(0, 40, (8, 8)) + (0 if i % 2 else 200)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+    fitted = ("fit", "pictures", "naive-bayes", "--context", "label", "--size", "4")
+    assert run_command(*fitted, "--out", "run") == 0
+    capsys.readouterr()
+    assert run_command("classify", "run", "pictures/dark", "--json") == 0
+    found = measured(capsys)
+    assert found["file"] == [f"{i:02}.png" for i in range(1, 20, 2)]
+    assert found["classes"] == ["dark"] * 10
+    assert run_command("score", "run", "pictures", "-o", "scores.csv") == 0
+    table = pd.read_csv("scores.csv")
+    assert list(table) == ["file", "log_prob"]
+    assert table["file"][0] == "dark/01.png"

@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -140,3 +141,44 @@ def test_sound_is_shown_by_its_spectrograms():
     picture = examples_picture(x, space, x, "sound")
     assert picture.light == picture.dark
     assert picture.light.startswith("data:image/png;base64,")
+
+
+def test_windows_are_told_by_file_and_second(run, tmp_path, capsys):
+    folder = tmp_path / "new, and old"
+    (folder / "b").mkdir(parents=True)
+    soundfile.write(folder / "a, 1.wav", square(130), 4000)
+    soundfile.write(folder / "b" / "c.wav", square(70), 4000)
+    soundfile.write(folder / "short.wav", square(10), 4000)
+    files, seconds = ["a, 1.wav", "a, 1.wav", "b/c.wav"], [0.0, 0.016, 0.0]
+    assert exit_code("score", run, folder, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["file"], found["second"]) == (files, seconds)
+    assert exit_code("score", run, folder) == 0
+    heading, first, _, last = capsys.readouterr().out.splitlines()
+    assert heading == "file,second,log_prob"
+    assert first.startswith('"a, 1.wav",0.0,')
+    assert last == f"b/c.wav,0.0,{found['values'][2]:.6f}"
+    assert exit_code("score", run, folder, "-o", tmp_path / "scores.csv") == 0
+    table = pd.read_csv(tmp_path / "scores.csv")
+    assert list(table) == ["file", "second", "log_prob"]
+    assert (table["file"].tolist(), table["second"].tolist()) == (files, seconds)
+
+
+def test_classes_of_windows_are_told_by_file_and_second(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for i in range(12):
+        path = tmp_path / "sounds" / ("high" if i % 2 else "low") / f"{i}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, square(200) if i % 2 else square(400)[::2] * 0.5, 4000)
+    fitted = ("fit", "sounds", "naive-bayes", "--context", "label", "--window", 64)
+    assert exit_code(*fitted, "--out", "run", "--quiet") == 0
+    capsys.readouterr()
+    assert exit_code("classify", "run", "sounds/high", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["file"][:4] == ["1.wav", "1.wav", "1.wav", "11.wav"]
+    assert found["second"][:4] == [0.0, 0.016, 0.032, 0.0]
+    assert set(found["classes"]) == {"high"}
+    assert exit_code("classify", "run", "sounds/high") == 0
+    assert capsys.readouterr().out.splitlines()[1] == "1.wav,0.016,high"
+    assert exit_code("classify", "run", "sounds", "-o", "told.csv") == 0
+    assert list(pd.read_csv("told.csv")) == ["file", "second", "class", "p(high)", "p(low)"]

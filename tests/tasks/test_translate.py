@@ -1,7 +1,9 @@
 import io
 import json
 import sys
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from ptheta.data.interpret import interpret
 from ptheta.data.sentences import decode_sentences, known_sentences
 from ptheta.data.splits import assemble
 from ptheta.errors import PthetaError
-from ptheta.fitting import fit
+from ptheta.fitting import fit, load
 from ptheta.recipes.registry import build
 from ptheta.spaces import Categorical
 from ptheta.tasks.translate import translate
@@ -192,3 +194,40 @@ def test_a_beginning_is_gone_on_with_given_a_sentence(run, tmp_path):
     options = ("-n", 2, "--context", "cba", "--prompt", "z", "--temperature", 0, "-o", out)
     assert exit_code("sample", run, *options) == 0
     assert out.read_text() == "zyx\n\nzyx\n"
+
+
+def test_rows_are_scored_by_the_column_that_the_run_was_fitted_to(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    sources, targets = words(200)
+    pairs = pd.DataFrame({"latin": sources, "english": targets})
+    pairs.to_csv("pairs.csv", index=False)
+    kind = ("--kind", "english=text", "--context", "latin")
+    fitted = ("fit", "pairs.csv", "seq2seq-lstm", *kind, "--steps", "2", "--out", "run")
+    assert exit_code(*fitted, "--quiet") == 0
+    pairs.assign(note="n").to_csv("wider.csv", index=False)
+    pairs.rename(columns={"english": "german"}).to_csv("other.csv", index=False)
+    capsys.readouterr()
+    scored = []
+    for name in ("pairs.csv", "wider.csv"):
+        assert exit_code("score", "run", name, "--json") == 0
+        said = capsys.readouterr()
+        scored.append(json.loads(said.out)["values"])
+        assert ("Not read: 'note'." in said.err) == (name == "wider.csv")
+    assert scored[0] == scored[1]
+    for asked in (("score", "run", "other.csv"), ("evaluate", "run", "--data", "other.csv")):
+        assert exit_code(*asked) == 2
+        said = capsys.readouterr().err
+        assert "other.csv has no column 'english' of sentences; it has 'latin', 'german'" in said
+    # the name is that of a column, and none of a symbol
+    assert exit_code("sample", "run", "--context", "ab", "-n", "2", "-o", "draws.txt") == 0
+
+
+def test_a_run_begun_before_the_column_was_written_down_is_gone_on_with(data, tmp_path):
+    named = replace(data, columns=("english",))
+    fit(data, "seq2seq-lstm", steps=1, out=tmp_path / "run")
+    fit(named, "seq2seq-lstm", steps=2, out=tmp_path / "run", resume=True)
+    assert load(tmp_path / "run").steps == 2
+    fit(named, "seq2seq-lstm", steps=1, out=tmp_path / "new")
+    with pytest.raises(PthetaError, match="begun with another columns"):
+        fit(replace(data, columns=("german",)), "seq2seq-lstm", steps=2, out=tmp_path / "new",
+            resume=True)  # fmt: skip

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from ptheta.protocols import Capability
 
 
-def refuse_unable(run: Run, capability: Capability, doing: str) -> None:
+def refuse_unable(run: Run, doing: str, *needed: Capability) -> None:
     """Refuses a run whose model lacks a capability, and says which recipes have it.
 
     Arguments:
         run: The run.
-        capability: What the model is asked for.
-        doing: What that is, for a person, such as ``go on with a beginning``.
+        doing: What the model is asked for, for a person, such as ``go on with a beginning``.
+        needed: What that takes; any of several will do.
 
     Raises:
         PthetaError: The model lacks it.
@@ -28,8 +28,8 @@ def refuse_unable(run: Run, capability: Capability, doing: str) -> None:
     from ptheta.recipes.registry import offering
 
     offered = capabilities(run.model)
-    if capability not in offered:
+    if not {*needed} & {*offered}:
         raise PthetaError(
             f"{run.recipe} cannot {doing}: it offers {', '.join(offered)}. Recipes that can: "
-            f"{', '.join(offering(capability))}."
+            f"{', '.join(offering(*needed))}."
         )

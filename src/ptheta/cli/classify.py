@@ -4,12 +4,14 @@ from __future__ import annotations
 
 __all__ = ["classify"]
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ptheta.cli.options import common, print_json
+from ptheta.cli.options import common, print_json, tell
+from ptheta.cli.rows import rows_for, save_told, told
 from ptheta.cli.use import load_again
 from ptheta.errors import PthetaError
 
@@ -49,17 +51,18 @@ def classify(
     run = load(folder, device)
     _refuse_untold(run)
     rows = load_again(run, None).test if source is None else _rows(run, source, context)
+    tell(rows.notes)
     log_probs = classify_rows(run.model, rows.x, space=run.space, frequencies=run.class_counts)
     measured = None if rows.context is None else classification(log_probs, rows.context)
     if out is not None:
-        _save(run, log_probs, out)
+        _save(run, rows, log_probs, out)
     unknown = int(log_probs.isnan().any(dim=1).sum())
     if as_json:
         figures = {} if measured is None else asdict(measured)
-        told = {} if out else {"classes": _likeliest(run, log_probs)}
-        print_json({"rows": len(rows), "unknown": unknown, **figures, **told})
+        found = {} if out else {"classes": _likeliest(run, log_probs), **rows.names}
+        print_json({"rows": len(rows), "unknown": unknown, **figures, **found})
     else:
-        _print(run, log_probs, measured, out)
+        _print(run, rows, log_probs, measured, out)
     if unknown:
         click.echo(f"ptheta: {unknown} of the rows lie outside what the run was fitted to, or hold "
                    "values that are missing or not finite, which this run cannot take: they have "
@@ -68,24 +71,23 @@ def classify(
 
 def _rows(run: Run, source: str, context: str | None) -> Split:
     """The rows of a source, with their true classes where it has them."""
-    from ptheta.data.load import load_rows
-
-    name = context or run.origin.get("context")
     try:
-        return load_rows(source, run.space, run.columns, run.context_space, name)
+        return rows_for(run, source, context)
     except PthetaError as error:
         if context is not None:
             raise
-        rows = load_rows(source, run.space, run.columns)
+        rows = rows_for(replace(run, context_space=None), source)
         click.echo(f"ptheta: there is nothing to compare with: {error}", err=True)
         return rows
 
 
-def _print(run: Run, log_probs: Tensor, measured: Classification | None, out: Path | None) -> None:
+def _print(
+    run: Run, rows: Split, log_probs: Tensor, measured: Classification | None, out: Path | None
+) -> None:
     if out is not None:
         click.echo(f"{len(log_probs)} rows in {out}: the likeliest class, and p(class | row)")
     elif measured is None:
-        click.echo("\n".join(_likeliest(run, log_probs)))
+        click.echo(told(rows.names, _likeliest(run, log_probs)))
     if measured is not None:
         accuracy, loss = measured.accuracy, measured.log_loss
         click.echo(
@@ -95,30 +97,25 @@ def _print(run: Run, log_probs: Tensor, measured: Classification | None, out: Pa
         )
 
 
-def _labels(run: Run, classes: int) -> tuple[str, ...]:
+def _classes(run: Run) -> tuple[str, ...]:
     from ptheta.spaces import Categorical
 
-    space = run.context_space
-    assert isinstance(space, Categorical)
-    return space.labels or tuple(str(code) for code in range(classes))
+    assert isinstance(run.context_space, Categorical)
+    return run.context_space.names
 
 
 def _likeliest(run: Run, log_probs: Tensor) -> list[str]:
-    labels = _labels(run, log_probs.shape[1])
-    told = zip(log_probs.argmax(dim=1).tolist(), log_probs[:, 0].isnan().tolist(), strict=True)
-    return ["" if nothing else labels[code] for code, nothing in told]
+    classes = _classes(run)
+    found = zip(log_probs.argmax(dim=1).tolist(), log_probs[:, 0].isnan().tolist(), strict=True)
+    return ["" if nothing else classes[code] for code, nothing in found]
 
 
-def _save(run: Run, log_probs: Tensor, out: Path) -> None:
+def _save(run: Run, rows: Split, log_probs: Tensor, out: Path) -> None:
     import pandas as pd
 
-    from ptheta.data.export import save_table
-
-    labels = _labels(run, log_probs.shape[1])
-    names = [f"p({label})" for label in labels]
-    frame = pd.DataFrame(log_probs.exp().numpy(), columns=pd.Index(names))
-    frame.insert(0, "class", pd.Series(_likeliest(run, log_probs), dtype="str"))
-    save_table(frame, out)
+    likeliest = pd.Series(_likeliest(run, log_probs), dtype="str")
+    each = zip(_classes(run), log_probs.exp().numpy().T, strict=True)
+    save_told(rows.names, {"class": likeliest, **{f"p({name})": p for name, p in each}}, out)
 
 
 def _refuse_untold(run: Run) -> None:

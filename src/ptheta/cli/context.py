@@ -35,10 +35,9 @@ def context_of(run: Run, count: int, given: str | None) -> Tensor | None:
     if given is None:
         # each class in turn, so that a grid shows all of them
         return torch.arange(count) % space.categories
-    labels = space.labels or tuple(str(code) for code in range(space.categories))
-    if given not in labels:
-        raise PthetaError(f"there is no context '{given}'. {nearest(given, labels)}")
-    return torch.full((count,), labels.index(given))
+    if given not in space.names:
+        raise PthetaError(f"there is no context '{given}'. {nearest(given, space.names)}")
+    return torch.full((count,), space.names.index(given))
 
 
 def beside_context(run: Run, drawn: Tensor, context: Tensor | None) -> tuple[Tensor, Space]:

@@ -10,7 +10,8 @@ import click
 
 from ptheta.cli.able import refuse_unable
 from ptheta.cli.context import beside_context
-from ptheta.cli.options import common, print_json
+from ptheta.cli.options import common, print_json, tell
+from ptheta.cli.rows import rows_for
 
 
 @click.command()
@@ -36,15 +37,14 @@ def impute(
     """Fill in what is missing in SOURCE, by draws of the run in FOLDER given what is there."""
     del quiet
     from ptheta.data.export import save_samples
-    from ptheta.data.load import load_rows
     from ptheta.fitting import load
     from ptheta.spaces import missing_values
     from ptheta.tasks.impute import impute as impute_rows
 
     run = load(folder, device)
-    refuse_unable(run, "complete", "fill in what is missing")
-    name = context or run.origin.get("context")
-    rows = load_rows(source, run.space, run.columns, run.context_space, name)
+    refuse_unable(run, "fill in what is missing", "complete")
+    rows = rows_for(run, source, context)
+    tell(rows.notes)
     filled = impute_rows(run.model, rows.x, rows.context, space=run.space, draws=draws, seed=seed)
     missing = int(missing_values(rows.x[:]).sum())
     given = None if rows.context is None else rows.context.repeat(draws)

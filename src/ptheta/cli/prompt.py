@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Beginning", "choice_options", "extended", "prompt_options"]
+__all__ = ["Beginning", "choice_options", "drawn_on", "extended", "prompt_options"]
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -94,10 +94,9 @@ def extended(
     from ptheta.data.audio import prompt_levels
     from ptheta.data.text import prompt_codes
     from ptheta.spaces import Categorical, Discrete, rate_of
-    from ptheta.tasks.extend import extend
 
     doing = f"go on with a beginning ({', '.join(beginning.asked)})"
-    refuse_unable(run, "extend", doing)
+    refuse_unable(run, doing, "extend")
     rate, prompt = rate_of(run.space), beginning.prompt or ""
     if rate and prompt:
         codes, changes = prompt_levels(Path(prompt), rate)
@@ -112,15 +111,55 @@ def extended(
             f"the prompt has {len(codes)} {'samples' if rate else 'characters'}, which leaves "
             f"nothing to draw of a --length of {length}. Ask for more."
         )
-    drawn = extend(
-        run.model,
+    drawn = drawn_on(
+        run,
         codes.expand(count, -1),
         context,
         length=length,
-        temperature=1.0 if beginning.temperature is None else beginning.temperature,
+        temperature=beginning.temperature,
         top_k=beginning.top_k,
-        top_p=1.0 if beginning.top_p is None else beginning.top_p,
+        top_p=beginning.top_p,
         seed=seed,
     )
     assert isinstance(run.space, Categorical | Discrete)
     return drawn, replace(run, space=replace(run.space, shape=(length,)))
+
+
+def drawn_on(
+    run: Run,
+    prefix: Tensor,
+    context: Tensor | None,
+    *,
+    length: int | None = None,
+    temperature: float | None,
+    top_k: int | None,
+    top_p: float | None,
+    seed: int,
+) -> Tensor:
+    """Sequences that go on with codes, by the options of `choice_options`; what is None is usual.
+
+    Arguments:
+        run: The run that they are drawn from.
+        prefix: The codes so far, with shape (n, so_far).
+        context: What they are conditioned on, or None.
+        length: The symbols of a sequence in all.
+        temperature: What logits are divided by.
+        top_k: The number of likeliest symbols that are drawn from.
+        top_p: The probability of the likeliest symbols that are drawn from.
+        seed: The seed.
+
+    Returns:
+        The codes, with shape (n, length).
+    """
+    from ptheta.tasks.extend import extend
+
+    return extend(
+        run.model,
+        prefix,
+        context,
+        length=length,
+        temperature=1.0 if temperature is None else temperature,
+        top_k=top_k,
+        top_p=1.0 if top_p is None else top_p,
+        seed=seed,
+    )

@@ -13,7 +13,7 @@ import click
 
 from ptheta.cli.able import refuse_unable
 from ptheta.cli.options import common, print_json
-from ptheta.cli.prompt import choice_options
+from ptheta.cli.prompt import choice_options, drawn_on
 from ptheta.errors import PthetaError
 
 if TYPE_CHECKING:
@@ -75,7 +75,15 @@ def translate(
     if kept:
         context = known_sentences(lines, given, where)[kept]
         if drawn:
-            codes = _draws(run, context, temperature, top_k, top_p, seed)
+            codes = drawn_on(
+                run,
+                context.new_empty(len(context), 0),
+                context,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                seed=seed,
+            )
         else:
             codes = _likeliest(run, context, beams, length_penalty)
         for row, text in zip(kept, decode_sentences(codes, target), strict=True):
@@ -112,7 +120,7 @@ def _spaces(run: Run) -> tuple[Categorical, Categorical]:
     """The spaces of the sources and of the translations, where both are sentences."""
     from ptheta.spaces import Categorical, end_of
 
-    refuse_unable(run, "beam_search", "translate")
+    refuse_unable(run, "translate", "beam_search")
     given, target = run.context_space, run.space
     if (
         not isinstance(given, Categorical)
@@ -134,27 +142,6 @@ def _likeliest(
 
     return translate(
         run.model, context, beams=4 if beams is None else beams, length_penalty=length_penalty or 0
-    )
-
-
-def _draws(
-    run: Run,
-    context: Tensor,
-    temperature: float | None,
-    top_k: int | None,
-    top_p: float | None,
-    seed: int,
-) -> Tensor:
-    from ptheta.tasks.extend import extend
-
-    return extend(
-        run.model,
-        context.new_empty(len(context), 0),
-        context,
-        temperature=1.0 if temperature is None else temperature,
-        top_k=top_k,
-        top_p=1.0 if top_p is None else top_p,
-        seed=seed,
     )
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 __all__ = ["evaluate", "load_again", "sample", "score"]
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ptheta.cli.able import refuse_unable
 from ptheta.cli.context import beside_context, context_of
 from ptheta.cli.options import common, print_json, tell
 from ptheta.cli.prompt import Beginning, extended, prompt_options
+from ptheta.cli.rows import rows_for, save_told, told
 from ptheta.errors import PthetaError
 
 if TYPE_CHECKING:
@@ -101,36 +102,29 @@ def score(
 ) -> None:
     """Score each row of SOURCE under the run in FOLDER, in nats of the data's own units."""
     del quiet
-    from ptheta.data.load import load_rows
     from ptheta.density import densities
     from ptheta.fitting import load
+    from ptheta.protocols import DENSITIES
 
     run = load(folder, device)
-    _need_density(run)
-    rows = load_rows(
-        source,
-        run.space,
-        run.columns,
-        run.context_space,
-        context or run.origin.get("context"),
-        image_size=image_size or run.origin.get("image_size"),
-    )
+    refuse_unable(run, "score rows, having no density", *DENSITIES)
+    rows = rows_for(run, source, context, image_size)
     tell(rows.notes)
     found = densities(
         run.model, rows.x, rows.context, space=run.space, particles=particles, seed=seed
     )
     values = found.values.tolist()
     if out is not None:
-        _save_scores(found.verb, values, out)
+        save_told(rows.names, {found.verb: values}, out)
     outside = [row for row, value in enumerate(values, 1) if value == -math.inf]
     unknown = [row for row, value in enumerate(values, 1) if math.isnan(value)]
     figures = {"rows": len(values), "figure": found.verb, "kind": found.kind,
                "mean": found.values.nanmean().item(), "outside": len(outside),
                "not_finite": len(unknown)}  # fmt: skip
     if as_json:
-        print_json(figures | ({} if out else {"values": values}))
+        print_json(figures | ({} if out else {"values": values, **rows.names}))
     elif out is None:
-        click.echo("\n".join([found.verb, *(f"{value:.6f}" for value in values)]))
+        click.echo(told(rows.names, [f"{value:.6f}" for value in values], found.verb))
     else:
         noise = f", {particles} particles" if found.kind == "bound" else ""
         click.echo(f"{len(values)} rows in {out}: {found.verb} ({found.kind}{noise}), in nats")
@@ -210,6 +204,7 @@ def load_again(run: Run, source: str | None) -> Data:
         PthetaError: The data are not at hand, have changed, or are of another space.
     """
     from ptheta.data.load import load_data
+    from ptheta.evaluation.rows import refuse_other_space
 
     if source is None and not run.origin:
         raise PthetaError(
@@ -225,32 +220,15 @@ def load_again(run: Run, source: str | None) -> Data:
             f"{loaded.name} has changed since the run was fitted, so its test rows may have been "
             "trained on; name the data with --data to measure on all of its rows all the same."
         )
-    if (loaded.space, loaded.context_space) != (run.space, run.context_space):
-        raise PthetaError(
-            f"the run was fitted to {_spaces(run)}, and {loaded.name} is {_spaces(loaded)}: they "
-            "differ in kind, shape, range, labels or columns. Give data of the run's own space."
-        )
+    refuse_other_space(run, loaded)
     return loaded
-
-
-def _spaces(of: Run | Data) -> str:
-    given = "" if of.context_space is None else f" given {of.context_space.describe()}"
-    return f"{of.space.describe()}{given}"
 
 
 def _held_out(run: Run, source: str) -> tuple[Data, int]:
     """All rows of a source as held-out rows in the space of a run, and how many lie outside."""
     from ptheta.data.dataset import Data
-    from ptheta.data.load import load_rows
 
-    rows = load_rows(
-        source,
-        run.space,
-        run.columns,
-        run.context_space,
-        run.origin.get("context"),
-        image_size=run.origin.get("image_size"),
-    )
+    rows = rows_for(run, source)
     tell(rows.notes)
     inside = run.space.contains(rows.x[:])
     kept = _taken(rows, inside.nonzero()[:, 0])
@@ -279,23 +257,3 @@ def _taken(rows: Split, index: Tensor) -> Split:
     from ptheta.data.dataset import Split
 
     return Split(rows.x[index], None if rows.context is None else rows.context[index])
-
-
-def _save_scores(verb: str, values: Sequence[float], out: Path) -> None:
-    import pandas as pd
-
-    from ptheta.data.export import save_table
-
-    save_table(pd.DataFrame({verb: values}), out)
-
-
-def _need_density(run: Run) -> None:
-    from ptheta.protocols import capabilities, density_verb
-    from ptheta.recipes.registry import describe, names
-
-    if density_verb(run.model) is None:
-        able = [n for n in names() if set(describe(n).densities.values()) - {"none"}]
-        raise PthetaError(
-            f"{run.recipe} has no density to score by: it offers "
-            f"{', '.join(capabilities(run.model))}. Recipes with one: {', '.join(able)}."
-        )

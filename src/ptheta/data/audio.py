@@ -125,6 +125,10 @@ def sound_windows(contents: Sounds, window: int | None = None, rate: int | None 
             else "The splits are stretches of the sound, in order.",
             *changes,
         ),
+        names={
+            "file": [each.name for each, n in zip(found, counts, strict=True) for _ in range(n)],
+            "second": [start * window / rate for n in counts for start in range(n)],
+        },
     )
     return Windows(arrays, owners if apart else None, changes)
 

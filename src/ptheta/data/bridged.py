@@ -17,6 +17,7 @@ __all__ = [
     "BridgedLatentBound",
     "BridgedSampler",
     "bridged",
+    "standardised",
 ]
 
 import math
@@ -25,7 +26,7 @@ from typing import Any, Generic, Protocol, TypeVar, overload, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from ptheta.data.bridges import Bridge
+from ptheta.data.bridges import Bridge, standardising
 from ptheta.protocols import (
     SupportsClassify,
     SupportsComplete,
@@ -317,3 +318,13 @@ def bridged(
     else:
         kind = BridgedClassifier
     return kind(model, bridge, space)  # type: ignore[arg-type]
+
+
+def standardised(model: SupportsSample, space: Space) -> Bridged[SupportsSample]:
+    """Joins a model on the reals to data by the usual bridge, which standardises what is real.
+
+    Arguments:
+        model: The model on the reals; levels and categories it takes as they are.
+        space: The space of the data.
+    """
+    return bridged(model, standardising(space), space)

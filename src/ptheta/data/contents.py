@@ -82,12 +82,14 @@ class Arrays(Contents):
         labels: What an example can be conditioned on, by name, with shape (rows,).
         space: The space of the examples, where it is known beforehand.
         columns: The names of the values of an example, where they have names.
+        names: What tells the examples apart, by column, such as ``file``, with one for each.
     """
 
     x: NDArray[Any]
     labels: Mapping[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
     space: Space | None = None
     columns: tuple[str, ...] = ()
+    names: Mapping[str, Sequence[Any]] = field(default_factory=dict[str, Sequence[Any]])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +110,12 @@ class Sentences(Contents):
     Arguments:
         sentences: The texts.
         given: What each can be conditioned on, by name: the same sentence in another language.
+        column: The name of their column, where they are from a table.
     """
 
     sentences: Sequence[str]
     given: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    column: str = ""
 
 
 @dataclass(frozen=True)

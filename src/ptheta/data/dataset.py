@@ -2,7 +2,7 @@
 
 __all__ = ["Data", "MappedRows", "Rows", "Split", "Truth"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -52,11 +52,14 @@ class Split:
         x: The examples, with shape (rows, *space.shape).
         context: What they are conditioned on, with shape (rows, *context_space.shape), or None.
         notes: What was changed as they were read, a sentence each, where they were read alone.
+        names: What tells them apart, by column, such as ``file``, where they were read alone and
+            have names.
     """
 
     x: Rows = field(repr=False)
     context: Tensor | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    names: Mapping[str, Sequence[Any]] = field(default_factory=dict[str, Sequence[Any]], repr=False)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -93,7 +96,8 @@ class Data:
         truth: What is known of the true density, or None.
         notes: What was inferred and what to beware of, a sentence each.
         fingerprint: A hash of the examples and their split.
-        columns: The names of the values of an example, where they have names.
+        columns: The names of the values of an example, or the one name of the column that
+            sentences were read from, where they have names.
         origin: What `ptheta.load_data` was asked for, in plain JSON values, so that a saved run
             can load its data again; empty where the data came from memory.
     """

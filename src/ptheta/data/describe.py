@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ptheta.data.dataset import Data
-from ptheta.spaces import Categorical, Column, Discrete, Real, Space, Table
+from ptheta.spaces import Categorical, Column, Discrete, Real, Space, Table, end_of
 
 _SAMPLED = 100_000
 _SHOWN_LABELS = 50
@@ -55,9 +55,11 @@ def describe(data: Data) -> dict[str, Any]:
 def _columns(data: Data, rows: Tensor) -> list[dict[str, Any]]:
     if isinstance(data.space, Table):
         return [_column(column, rows[:, i]) for i, column in enumerate(data.space.columns)]
+    # of sentences the name is that of their column, and no symbol has one
+    names = () if end_of(data.space) is not None else data.columns
     return [
         {"name": name, **_kind(data.space), "range": _range(rows[:, i], data.space), "missing": 0}
-        for i, name in enumerate(data.columns)
+        for i, name in enumerate(names)
     ]
 
 

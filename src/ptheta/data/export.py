@@ -14,12 +14,22 @@ from torch import Tensor
 
 from ptheta.border import checked
 from ptheta.data.audio import save_audio
+from ptheta.data.encoding import decode
 from ptheta.data.images import example_image, image_grid
-from ptheta.data.schema import decode
 from ptheta.data.spectrograms import sound_grid
 from ptheta.errors import PthetaError
 from ptheta.files import whole_file, whole_folder
-from ptheta.spaces import Categorical, Column, Discrete, Positive, Real, Space, Table, rate_of
+from ptheta.spaces import (
+    Categorical,
+    Column,
+    Discrete,
+    Positive,
+    Real,
+    Space,
+    Table,
+    end_of,
+    rate_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +99,8 @@ def _refuse_others(x: Tensor, space: Space, columns: tuple[str, ...]) -> None:
     outside = (~space.contains(x)).nonzero()
     if len(outside):
         raise PthetaError(f"sample {int(outside[0]) + 1} does not lie in {space.describe()}.")
-    if columns and not isinstance(space, Table) and len(columns) != space.features:
+    unnamed = isinstance(space, Table) or end_of(space) is not None
+    if columns and not unnamed and len(columns) != space.features:
         raise PthetaError(
             f"{space.describe()} has {space.features} values, and {len(columns)} names are given. "
             "Give a name for each, or none."

@@ -82,6 +82,7 @@ def read_images(
         space=Discrete(pixels.shape[1:], 256, layout="image"),
         parts=parts,
         notes=(note, *skipped),
+        names={"file": [str(path.relative_to(folder)) for path in kept]},
     )
 
 

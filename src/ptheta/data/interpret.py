@@ -17,11 +17,13 @@ from ptheta.data.arrays import interpret_array
 from ptheta.data.audio import refuse_rate, sound_windows
 from ptheta.data.contents import Arrays, Contents, Frame, Sentences, Sounds, Text, quoted
 from ptheta.data.dataset import MappedRows
+from ptheta.data.encoding import context_space_of, encode, encode_context
+from ptheta.data.kinds import decide, space_of
 from ptheta.data.pairs import read_as_text, sentences_of
-from ptheta.data.schema import Summary, context_space_of, decide, encode, encode_context, space_of
 from ptheta.data.sentences import interpret_sentences
 from ptheta.data.splits import Examples, refuse_few
 from ptheta.data.streaming import file_key, mapped_array
+from ptheta.data.summary import Summary
 from ptheta.data.tables import header_notes, read_chunks
 from ptheta.data.text import interpret_text, refuse_window
 from ptheta.errors import PthetaError, nearest

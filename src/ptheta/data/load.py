@@ -27,12 +27,12 @@ from ptheta.data.contents import (
     quoted,
 )
 from ptheta.data.dataset import Data, MappedRows, Split, Truth
+from ptheta.data.encoding import encode, encode_context
 from ptheta.data.fetch import from_hub
 from ptheta.data.folders import files_of
 from ptheta.data.images import IMAGE_ENDINGS, read_images
 from ptheta.data.interpret import interpret, stream_table
 from ptheta.data.pairs import sentences_of
-from ptheta.data.schema import encode, encode_context
 from ptheta.data.sentences import conform_sentences, known_sentences
 from ptheta.data.splits import assemble
 from ptheta.data.standard import STANDARD, read_standard
@@ -155,14 +155,16 @@ def load_rows(
     Arguments:
         source: As for `load_data`.
         space: The space of the examples.
-        columns: The names of the values of an example, where they have names.
+        columns: The names of the values of an example, or of the column of sentences, where they
+            have names. Other columns of a table are left out.
         context_space: The space of the context, or None.
         context_name: The name of the context in the source.
         image_size: The side to scale and crop images to.
 
     Returns:
-        The examples and their context. A category that was not known has the code ``categories``,
-        and other values outside the space stay outside: `Space.contains` is false there.
+        The examples, their context, and the names of the files that they are of. A category that
+        was not known has the code ``categories``, and other values outside the space stay outside:
+        `Space.contains` is false there.
 
     Raises:
         PthetaError: Columns are missing or shapes differ; the message names both sides.
@@ -179,15 +181,16 @@ def load_rows(
         notes = contents.notes
     if isinstance(contents, Frame) and end_of(space) is not None:
         given = None if context_space is None else context_name
-        contents = sentences_of(contents, given)
+        contents = sentences_of(contents, given, columns[0] if columns else None)
         notes = contents.notes
+    names = contents.names if isinstance(contents, Arrays) else {}
     if context_space is None:
-        return Split(_conform(contents, space, columns), notes=notes)
+        return Split(_conform(contents, space, columns), notes=notes, names=names)
     name = context_name or "label"
     context = _context_of(contents, context_space, name)
     if isinstance(contents, Frame):
         contents = replace(contents, frame=contents.frame.drop(columns=name))
-    return Split(_conform(contents, space, columns), context, notes)
+    return Split(_conform(contents, space, columns), context, notes, names)
 
 
 def data_names() -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ptheta.data.contents import Frame, Sentences, quoted
-from ptheta.data.schema import Summary
+from ptheta.data.summary import Summary
 from ptheta.errors import PthetaError
 
 if TYPE_CHECKING:
@@ -48,29 +48,28 @@ def read_as_text(
     return all(_differs(contents.frame[name], name, contents.where) for name in wanted)
 
 
-def sentences_of(contents: Frame, context: str | None) -> Sentences:
-    """The sentences of a table with one column of them beside that of the context.
+def sentences_of(contents: Frame, context: str | None, name: str | None = None) -> Sentences:
+    """The sentences of one column of a table, and what each is given in another.
 
     Arguments:
         contents: The table.
         context: The column of what each is given, or None.
+        name: The column of the sentences; None takes the only one beside the context.
 
     Raises:
-        PthetaError: A row has no text, or the columns are others.
+        PthetaError: A row has no text, or there is no such column.
     """
     columns = [str(column) for column in contents.frame.columns]
-    if context is not None and context not in columns:
+    absent = [each for each in (name, context) if each is not None and each not in columns]
+    if absent:
         raise PthetaError(
-            f"{contents.where} has no column '{context}' of sentences; it has {quoted(columns)}. "
-            "Rename what is missing."
+            f"{contents.where} has no column {quoted(absent)} of sentences; it has "
+            f"{quoted(columns)}. Rename what is missing."
         )
     left = [column for column in columns if column != context]
-    if len(left) != 1:
-        raise PthetaError(
-            f"{contents.where} has {len(left)} columns beside the context: {quoted(left)}. "
-            "Sentences are read from one, so leave out the others."
-        )
-    (name,) = left
+    name = name or _only(left, contents.where)
+    others = [column for column in left if column != name]
+    ignored = () if not others else (f"Not read: {quoted(others)}.",)
     given = {} if context is None else {context: _texts(contents, context)}
     beside = "" if context is None else f", given those of '{context}'"
     return Sentences(
@@ -79,8 +78,18 @@ def sentences_of(contents: Frame, context: str | None) -> Sentences:
         given=given,
         parts=contents.parts,
         splits=contents.splits,
-        notes=(*contents.notes, f"Column '{name}' is read as sentences{beside}."),
+        notes=(*contents.notes, f"Column '{name}' is read as sentences{beside}.", *ignored),
+        column=name,
     )
+
+
+def _only(columns: Sequence[str], where: str) -> str:
+    if len(columns) != 1:
+        raise PthetaError(
+            f"{where} has {len(columns)} columns beside the context: {quoted(columns)}. "
+            "Sentences are read from one, so leave out the others."
+        )
+    return columns[0]
 
 
 def _differs(values: pd.Series[Any], name: str, where: str) -> bool:

@@ -50,6 +50,7 @@ def interpret_sentences(contents: Sentences) -> Examples:
         space=space,
         x=encode_sentences(contents.sentences, space, where).to(space.dtype),
         contexts=contexts,
+        columns=(contents.column,) if contents.column else (),
         notes=(
             *contents.notes,
             f"Sentences of up to {longest} characters; shorter ones are filled up after their end.",

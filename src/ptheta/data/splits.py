@@ -34,7 +34,7 @@ class Examples:
         space: Their space.
         x: The examples, with shape (rows, *space.shape).
         contexts: What they can be conditioned on, by name.
-        columns: The names of the values of an example.
+        columns: The names of the values of an example, or that of the column of sentences.
         notes: What a person should know, a sentence each.
         parts: The rows of the splits that come with them, or the owners of those.
         splits: The fractions for a split by seed.
@@ -103,9 +103,8 @@ def _unseen(data: Data) -> tuple[str, ...]:
     if not codes:
         return ()
     assert isinstance(data.context_space, Categorical)
-    labels = data.context_space.labels
-    names = [labels[code] if labels else code for code in codes]
-    return (f"No training row is of class {quoted(names)}.",)
+    names = data.context_space.names
+    return (f"No training row is of class {quoted(names[code] for code in codes)}.",)
 
 
 def split_rows(

@@ -15,7 +15,7 @@ from ptheta.data.dataset import Data, Split
 from ptheta.density import densities, draw
 from ptheta.evaluation.likelihood import Likelihood, given, held_out
 from ptheta.evaluation.quality import Quality, quality
-from ptheta.evaluation.rows import head
+from ptheta.evaluation.rows import head, refuse_other_space
 from ptheta.fitting import Run
 from ptheta.protocols import DensityKind, density_kind
 
@@ -76,8 +76,10 @@ def evaluate(
         drawn: Samples for these rows, where they have been drawn already.
 
     Raises:
-        PthetaError: There are too few held-out rows, or samples that are not finite.
+        PthetaError: The data are of another space, there are too few held-out rows, or samples
+            are not finite.
     """
+    refuse_other_space(run, data)
     real = head(data.test, samples, seed)
     drawn = drawn or sampled(run, real, seed)
     return Evaluation(

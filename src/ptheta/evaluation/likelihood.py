@@ -74,11 +74,7 @@ def held_out(
     taken = split if rows is None or len(split) <= rows else head(split, rows, seed)
     x, context = taken.x, taken.context
     context = given(run, context)
-    # the particles of a batch share its memory
-    batch = max(1000 // particles, 50)
-    found = densities(
-        run.model, x, context, space=run.space, particles=particles, batch_size=batch, seed=seed
-    )
+    found = densities(run.model, x, context, space=run.space, particles=particles, seed=seed)
     bound = found.kind == "bound"
     normalised = found.kind != "unnormalised"
     one = densities(run.model, x, context, space=run.space, seed=seed).values if bound else None

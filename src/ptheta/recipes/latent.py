@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from ptheta.data.bridged import bridged
-from ptheta.data.bridges import dequantising, standardising
+from ptheta.data.bridged import bridged, standardised
+from ptheta.data.bridges import dequantising
 from ptheta.models.heads import on_reals
 from ptheta.models.latent.covariances import COVARIANCES
 from ptheta.models.latent.gmm import GaussianMixture
@@ -157,7 +157,7 @@ def vae(
         components=components,
         dropout=default_dropout(space.features) if dropout is None else dropout,
     )
-    joined = bridged(model, standardising(space), space)
+    joined = standardised(model, space)
     return Algorithm(
         joined,
         likelihood_learner(

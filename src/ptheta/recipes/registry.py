@@ -223,13 +223,13 @@ def serving(space: Space, context_space: Categorical | Real | None = None) -> tu
     return tuple(name for name in names() if _served(name, space, context_space) is not None)
 
 
-def offering(capability: Capability) -> tuple[str, ...]:
+def offering(*capabilities: Capability) -> tuple[str, ...]:
     """The recipes whose model can be asked for something.
 
     Arguments:
-        capability: What the model is asked for, such as ``extend``.
+        capabilities: What the model is asked for, such as ``extend``; any of several will do.
     """
-    return tuple(name for name in names() if capability in describe(name).capabilities)
+    return tuple(name for name in names() if {*capabilities} & {*describe(name).capabilities})
 
 
 @cache

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ptheta.asking import batches, in_sentences, rows_at_once, rows_of
 from ptheta.border import Count, checked
-from ptheta.data.dataset import Rows
 from ptheta.density import device_of, evaluating
 from ptheta.errors import PthetaError
 from ptheta.inference.bayes import WithBayes
@@ -20,11 +20,11 @@ from ptheta.spaces import Space
 @torch.no_grad()
 def classify(
     model: nn.Module,
-    x: Rows,
+    x: object,
     *,
     space: Space,
     frequencies: Sequence[float] = (),
-    batch_size: Count = 1000,
+    batch_size: Count | None = None,
 ) -> Tensor:
     """log p(class | x) of each row: the model's own, or by Bayes' rule from its p(x | class).
 
@@ -35,27 +35,30 @@ def classify(
 
     Arguments:
         model: The model.
-        x: The rows, with shape (rows, *space.shape).
+        x: The rows: a tensor with shape (rows, *space.shape), or an array, a list or a table of
+            pandas as `ptheta.load_rows` reads it.
         space: The space of the data.
         frequencies: How frequent the classes are, for Bayes' rule: numbers in proportion to that,
             such as `run.class_counts`. A model that tells classes itself knows them, and does
             not look.
-        batch_size: The number of rows taken at a time.
+        batch_size: The number of rows taken at a time; None takes fewer where they are long.
 
     Returns:
         The figures in nats, with shape (rows, classes), in float64; not a number for a row that
         lies outside the space.
 
     Raises:
-        PthetaError: The model neither tells classes nor has an exact density given a class, or
-            the frequencies are not as many as the classes that it is conditioned on.
+        PthetaError: The model neither tells classes nor has an exact density given a class, the
+            frequencies are not as many as the classes that it is conditioned on, or the rows are
+            not what it was fitted to.
     """
     teller = _teller(model, frequencies)
+    x = rows_of(x, space)
     device = device_of(model)
     found: list[Tensor] = []
-    with evaluating(model):
-        for start in range(0, len(x), batch_size):
-            rows = x[start : start + batch_size].to(device)
+    with evaluating(model), in_sentences():
+        for batch in batches(len(x), batch_size or rows_at_once(space.features)):
+            rows = x[batch].to(device)
             inside = space.contains(rows)
             part = _told(teller, rows[inside], space)
             whole = torch.full((len(rows), part.shape[1]), torch.nan, dtype=torch.float64)
@@ -79,23 +82,14 @@ def _teller(model: nn.Module, frequencies: Sequence[float]) -> SupportsClassify:
             "Bayes' rule the frequencies of the classes are needed too: give "
             "frequencies=run.class_counts."
         )
-    try:
+    with in_sentences():
         return WithBayes(model, frequencies).to(device_of(model))
-    except ValueError as error:
-        raise PthetaError(f"{error}.") from None
 
 
 def _told(teller: SupportsClassify, x: Tensor, space: Space) -> Tensor:
     """log p(class | x) of rows in the space, of which there may be none."""
     if len(x):
-        return _asked(teller, x)
+        return teller.class_log_prob(x)
     # a model need not take no rows; how many classes there are, any row tells
     row = x.new_zeros(1, *space.shape)
-    return _asked(teller, row if space.contains(row).all() else row + 1)[:0]
-
-
-def _asked(teller: SupportsClassify, x: Tensor) -> Tensor:
-    try:
-        return teller.class_log_prob(x)
-    except ValueError as error:
-        raise PthetaError(f"{error}.") from None
+    return teller.class_log_prob(row if space.contains(row).all() else row + 1)[:0]

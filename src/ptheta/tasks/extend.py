@@ -5,6 +5,7 @@ __all__ = ["extend"]
 import torch
 from torch import Tensor, nn
 
+from ptheta.asking import batches, in_sentences, refuse_context
 from ptheta.border import Count, Seed, checked
 from ptheta.density import device_of, evaluating
 from ptheta.errors import PthetaError
@@ -52,22 +53,18 @@ def extend(
             "this model cannot go on with a beginning: it offers "
             f"{', '.join(capabilities(model))}. Recipes that can: {', '.join(offering('extend'))}."
         )
+    refuse_context(context, len(prefix))
     device = device_of(model)
     parts: list[Tensor] = []
-    with seeded(seed), evaluating(model):
-        for start in range(0, len(prefix), batch_size):
-            rows = slice(start, start + batch_size)
-            given = None if context is None else context[rows].to(device)
-            try:
-                part = model.extend(
-                    prefix[rows].to(device),
-                    given,
-                    length=length,
-                    temperature=temperature,
-                    top_k=top_k,
-                    top_p=top_p,
-                )
-            except ValueError as error:
-                raise PthetaError(f"{error}.") from None
+    with seeded(seed), evaluating(model), in_sentences():
+        for batch in batches(len(prefix), batch_size):
+            part = model.extend(
+                prefix[batch].to(device),
+                None if context is None else context[batch].to(device),
+                length=length,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+            )
             parts.append(part.cpu())
     return torch.cat(parts)

@@ -5,8 +5,8 @@ __all__ = ["impute"]
 import torch
 from torch import Tensor, nn
 
+from ptheta.asking import batches, in_sentences, refuse_context, rows_at_once, rows_of
 from ptheta.border import Count, Seed, checked
-from ptheta.data.dataset import Rows
 from ptheta.density import device_of, evaluating
 from ptheta.errors import PthetaError
 from ptheta.protocols import SupportsComplete, capabilities
@@ -19,12 +19,12 @@ from ptheta.spaces import Positive, Space, groups, missing_values
 @torch.no_grad()
 def impute(
     model: nn.Module,
-    x: Rows,
+    x: object,
     context: Tensor | None = None,
     *,
     space: Space,
     draws: Count = 1,
-    batch_size: Count = 1000,
+    batch_size: Count | None = None,
     seed: Seed | None = 0,
 ) -> Tensor:
     """Rows in which what is missing is drawn given what is there.
@@ -38,18 +38,20 @@ def impute(
 
     Arguments:
         model: The model.
-        x: The rows, with shape (rows, *space.shape); what is missing is not a number (NaN).
+        x: The rows: a tensor with shape (rows, *space.shape), or an array, a list or a table of
+            pandas as `ptheta.load_rows` reads it. What is missing is not a number (NaN).
         context: What they are conditioned on.
         space: The space of the data.
         draws: The number of times that each row is filled in.
-        batch_size: The number of rows taken at a time.
+        batch_size: The number of rows taken at a time; None takes fewer where they are long.
         seed: The seed; the same seed and batch size give the same draws.
 
     Returns:
         The rows, with shape (draws, rows, *space.shape). What is there is kept as it is.
 
     Raises:
-        PthetaError: The model cannot draw values given others, or a value lies outside the space.
+        PthetaError: The model cannot draw values given others, a value lies outside the space, or
+            the context is not what the model was fitted with.
     """
     if not isinstance(model, SupportsComplete):
         raise PthetaError(
@@ -57,13 +59,15 @@ def impute(
             f"{', '.join(capabilities(model))}. Recipes that can: "
             f"{', '.join(offering('complete'))}."
         )
+    x = rows_of(x, space)
+    refuse_context(context, len(x))
     device = device_of(model)
     found: list[Tensor] = []
-    with seeded(seed), evaluating(model):
-        for start in range(0, len(x), batch_size):
-            rows = x[start : start + batch_size]
-            _refuse_outside(rows, space, start)
-            given = None if context is None else context[start : start + batch_size].to(device)
+    with seeded(seed), evaluating(model), in_sentences():
+        for batch in batches(len(x), batch_size or rows_at_once(space.features)):
+            rows = x[batch]
+            _refuse_outside(rows, space, batch.start)
+            given = None if context is None else context[batch].to(device)
             parts = [_filled(model, rows.to(device), given).cpu() for _ in range(draws)]
             found.append(torch.stack(parts).to(space.dtype))
     return torch.cat(found, dim=1)

@@ -8,6 +8,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from ptheta.asking import batches, in_sentences
 from ptheta.border import Count, checked
 from ptheta.density import device_of, evaluating
 from ptheta.errors import PthetaError
@@ -51,12 +52,9 @@ def translate(
         raise PthetaError("there is nothing to translate. Give one source at least.")
     device = device_of(model)
     parts: list[Tensor] = []
-    with evaluating(model):
-        for start in range(0, len(context), batch_size):
-            given = context[start : start + batch_size].to(device)
-            try:
-                part = model.beam_search(given, beams=beams, length_penalty=length_penalty)
-            except ValueError as error:
-                raise PthetaError(f"{error}.") from None
+    with evaluating(model), in_sentences():
+        for batch in batches(len(context), batch_size):
+            given = context[batch].to(device)
+            part = model.beam_search(given, beams=beams, length_penalty=length_penalty)
             parts.append(part.cpu())
     return torch.cat(parts)

@@ -53,7 +53,9 @@ def test_one_class_is_the_product_of_smoothed_marginals():
     # two counts, spread as the marginals, which have one count of their own spread evenly
     marginal = torch.tensor([(2 + 0.5) / 4, (3 + 0.5) / 4])
     expected = (torch.tensor([2.0, 3.0]) + 2 * marginal) / (3 + 2)
-    torch.testing.assert_close(model.log_prob(torch.tensor([[1, 1]])), expected.prod().log()[None])
+    torch.testing.assert_close(
+        model.log_prob(torch.tensor([[1, 1]])), expected.prod().log()[None].double()
+    )
 
 
 def test_two_kinds_of_rows_are_told_apart():

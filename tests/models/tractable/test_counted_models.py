@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+import ptheta
 from ptheta.errors import PthetaError
 from ptheta.models.tractable.bayesian_network import BayesianNetwork
 from ptheta.models.tractable.chow_liu import ChowLiuTree, maximum_spanning_tree
@@ -78,7 +79,7 @@ def test_the_tables_of_a_tree_are_smoothed_frequencies():
     x = torch.tensor([[0, 0], [0, 0], [0, 1], [1, 1]])
     tree = fitted(ChowLiuTree(Binary((2,)), smoothing=1.0), x)
     # one count over four pairs: (3 + 1/2) / 5 for a first 0, (2 + 1/4) / (3 + 1/2) for 0 after it
-    expected = torch.tensor([(3.5 / 5) * (2.25 / 3.5)]).log()
+    expected = torch.tensor([(3.5 / 5) * (2.25 / 3.5)]).double().log()
     torch.testing.assert_close(tree.log_prob(x[:1]), expected)
 
 
@@ -120,7 +121,7 @@ def test_a_network_has_the_conditional_frequencies_of_its_graph():
     p_a = (both.sum() + 0.5) / (parents.sum() + 1.5)
     p_b = ((x[:, 1] == 1).sum() + 0.5) / (200 + 1.0)
     p_c = (parents.sum() + 0.5) / ((x[:, 1] == 1).sum() + 2.0)
-    torch.testing.assert_close(model.log_prob(row), (p_a * p_b * p_c).log()[None])
+    torch.testing.assert_close(model.log_prob(row), (p_a * p_b * p_c).log()[None].double())
 
 
 def test_a_network_draws_from_its_own_density():
@@ -209,3 +210,20 @@ def test_codes_go_out_and_come_back():
     codes = Codes(Discrete((1, 2, 2), 5, layout="image"))
     x = torch.randint(5, (3, 1, 2, 2)).to(torch.uint8)
     assert torch.equal(codes.back(codes(x)), x)
+
+
+@pytest.mark.parametrize(
+    "recipe", ["independent", "chow-liu", "bayes-net", "markov", "hmm", "latent-class"]
+)
+def test_log_probabilities_and_draws_follow_the_dtype_that_a_model_is_brought_to(recipe):
+    data = ptheta.load_data(dependent_rows(200).numpy())
+    settings = {"edges": "0 -> 1"} if recipe == "bayes-net" else {}
+    model = ptheta.fit(data, recipe, settings=settings, steps=2).model
+    x = data.test.x
+    exact = model.double().log_prob(x)
+    assert exact.dtype == torch.float64
+    for dtype in (torch.float32, torch.float64):
+        found = model.to(dtype).log_prob(x)
+        assert found.dtype == dtype
+        torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-5)
+        assert data.space.contains(model.sample(20)).all()

@@ -17,7 +17,7 @@ def fitted(space, x, context_space=None, context=None):
 def test_masses_are_counts_with_half_a_count_of_smoothing():
     x = torch.tensor([[0], [2], [2], [3]])
     model = fitted(Discrete((1,), 5), x)
-    expected = torch.tensor([1.5, 0.5, 2.5, 1.5, 0.5]) / 6.5
+    expected = torch.tensor([1.5, 0.5, 2.5, 1.5, 0.5]).double() / 6.5
     torch.testing.assert_close(model.log_prob(torch.arange(5).unsqueeze(1)).exp(), expected)
 
 
@@ -51,7 +51,7 @@ def test_a_histogram_finds_as_many_bins_as_the_data_bear():
     log_p = fitted(Real((1,)), flat).log_prob(torch.linspace(-4, 4, 100).unsqueeze(1))
     expected = torch.distributions.TransformedDistribution(
         torch.distributions.Uniform(0, 1), [torch.distributions.SigmoidTransform().inv]
-    ).log_prob(torch.linspace(-4, 4, 100))
+    ).log_prob(torch.linspace(-4, 4, 100).double())
     torch.testing.assert_close(log_p, expected, rtol=0, atol=0.05)
     peaks = torch.cat([torch.randn(1000, 1) * 0.05 - 1, torch.randn(1000, 1) * 0.05 + 1])
     gain = fitted(Real((1,)), peaks).log_prob(peaks).mean()
@@ -74,7 +74,7 @@ def test_each_class_has_its_own_marginals():
     context = torch.tensor([0, 0, 1])
     model = fitted(Binary((1,)), x, Categorical(categories=3), context)
     found = model.log_prob(torch.zeros(3, 1), torch.tensor([0, 1, 2])).exp()
-    torch.testing.assert_close(found, torch.tensor([2.5 / 3, 0.5 / 2, 0.5 / 1]))
+    torch.testing.assert_close(found, torch.tensor([2.5 / 3, 0.5 / 2, 0.5 / 1]).double())
     assert model.sample(4, torch.tensor([0, 1, 2, 0])).shape == (4, 1)
     with pytest.raises(ValueError, match="context"):
         model.log_prob(torch.zeros(3, 1))

@@ -138,7 +138,7 @@ class LatentClass(Normalised):
 
     def log_joint(self, x: Tensor) -> Tensor:
         """Log p(x, class) in nats, with shape (n, K)."""
-        return self._phi(x).double() @ self.logits.T + self.base + self.weights.log()
+        return self._phi(x).to(self.logits.dtype) @ self.logits.T + self.base + self.weights.log()
 
     def _take(self, counts: Tensor, probabilities: Tensor) -> None:
         counts = counts.double().clamp(min=1e-10)
@@ -171,7 +171,7 @@ class LatentClass(Normalised):
         return odds.log_softmax(dim=-1)[which]
 
     def _log_prob(self, x: Tensor) -> Tensor:
-        return self.log_joint(x).logsumexp(dim=1).float()
+        return self.log_joint(x).logsumexp(dim=1)
 
     def _draw(self, n: int) -> Tensor:
         which = torch.multinomial(self.weights, n, replacement=True)

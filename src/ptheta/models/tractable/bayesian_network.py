@@ -42,7 +42,7 @@ class BayesianNetwork(Normalised):
         >>> model = BayesianNetwork(Binary((2,)), parents=[(), (0,)])
         >>> model.take(model.count(torch.tensor([[0, 0], [0, 0], [1, 1]])))
         >>> model.log_prob(torch.tensor([[0, 0]])).exp()  # (2.5 / 4) (2.5 / 3)
-        tensor([0.5208])
+        tensor([0.5208], dtype=torch.float64)
     """
 
     counts: Tensor
@@ -60,7 +60,7 @@ class BayesianNetwork(Normalised):
         self.smoothing = smoothing
         self.levels = _levels(parents)
         sizes = self.codes.sizes
-        strides = torch.zeros(len(sizes), len(sizes), dtype=torch.float64)
+        strides = torch.zeros(len(sizes), len(sizes), dtype=torch.long)
         lengths: list[int] = []
         for d, given in enumerate(parents):
             stride = strides[d, d] = sizes[d]
@@ -113,8 +113,11 @@ class BayesianNetwork(Normalised):
 
     def places(self, codes: Tensor) -> Tensor:
         """Where codes fall in the tables, with shape (batch, values)."""
+        return self._rows(codes, self.strides) + self.starts
+
+    def _rows(self, codes: Tensor, strides: Tensor) -> Tensor:
         # in double precision, which holds whole numbers to 2^53 and has a fast product
-        return (codes.double() @ self.strides).long() + self.starts
+        return (codes.double() @ strides.double()).long()
 
     def _tabulated(self) -> Tensor:
         smooth = self.counts + self.smoothing
@@ -122,14 +125,14 @@ class BayesianNetwork(Normalised):
         return (smooth / total).log()
 
     def _log_prob(self, x: Tensor) -> Tensor:
-        return self.log_probabilities[self.places(self.codes(x))].sum(dim=1).float()
+        return self.log_probabilities[self.places(self.codes(x))].sum(dim=1)
 
     def _draw(self, n: int) -> Tensor:
         sizes = torch.tensor(self.codes.sizes, device=self.counts.device)
         codes = torch.zeros(n, len(sizes), dtype=torch.long, device=sizes.device)
         for level in self.levels:
             values = torch.tensor(level, device=codes.device)
-            row = (codes.double() @ self.strides[:, values]).long() + self.starts[values]
+            row = self._rows(codes, self.strides[:, values]) + self.starts[values]
             code = torch.arange(int(sizes[values].max()), device=codes.device)
             inside = code < sizes[values, None]
             entries = (row[:, :, None] + code).clamp(max=len(self.counts) - 1)

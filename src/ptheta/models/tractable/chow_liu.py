@@ -125,7 +125,7 @@ class ChowLiuTree(Normalised):
         # the root takes any row of its table: all are alike
         given = codes[:, self.parents.clamp(min=0)].clamp(max=self.tables.shape[1] - 1)
         each = torch.arange(codes.shape[1], device=codes.device)
-        return self.tables[each, given, codes].sum(dim=1).float()
+        return self.tables[each, given, codes].sum(dim=1)
 
     def _draw(self, n: int) -> Tensor:
         codes = torch.zeros(n, len(self.sizes), dtype=torch.long, device=self.tables.device)

@@ -172,7 +172,7 @@ class HiddenMarkovModel(Normalised):
         return PathStatistics(first.sum(dim=0), transitions, emissions.T, log_likelihood, rows)
 
     def _log_prob(self, x: Tensor) -> Tensor:
-        return self.log_likelihood(x).float()
+        return self.log_likelihood(x)
 
     def _draw(self, n: int) -> Tensor:
         ahead = self.start.expand(n, -1)

@@ -15,8 +15,6 @@ References:
 
 __all__ = ["Independent"]
 
-from torch import Tensor
-
 from ptheta.models.tractable.marginals import Histogram, Marginals
 from ptheta.spaces import Categorical, Space
 
@@ -36,7 +34,7 @@ class Independent(Marginals):
         >>> model.counts.copy_(model.count(torch.tensor([[0, 1], [1, 1], [0, 1]]))).shape
         torch.Size([1, 4])
         >>> model.log_prob(torch.tensor([[0, 1]])).exp()  # (2.5 / 4) (3.5 / 4)
-        tensor([0.5469])
+        tensor([0.5469], dtype=torch.float64)
     """
 
     def __init__(
@@ -45,7 +43,3 @@ class Independent(Marginals):
         if bins < 1 or bins & (bins - 1):
             raise ValueError(f"expected a power of two of bins, got {bins}")
         super().__init__(space, context_space, smoothing=0.5, real=Histogram(bins))
-
-    def parameters_of_classes(self) -> Tensor:
-        """The smoothed log-probabilities of each class, with shape (classes, head.features)."""
-        return super().parameters_of_classes().float()

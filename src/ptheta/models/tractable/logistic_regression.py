@@ -60,9 +60,8 @@ class LogisticRegression(nn.Module):
             PthetaError: All are of one class, so that no weights are the best.
         """
         if context is not None and len(context) and bool((context == context[0]).all()):
-            code = int(context[0])
-            label = self.classes.labels[code] if self.classes.labels else code
+            name = self.classes.names[int(context[0])]
             raise PthetaError(
-                f"every training row is of class '{label}', so there is nothing to tell apart. "
+                f"every training row is of class '{name}', so there is nothing to tell apart. "
                 "Give rows of other classes too."
             )

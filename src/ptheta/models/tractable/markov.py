@@ -123,7 +123,7 @@ class MarkovChain(Normalised):
 
     def _log_prob(self, x: Tensor) -> Tensor:
         codes = self.codes(x)
-        return self.table[self.contexts(codes), codes].sum(dim=1).float()
+        return self.table[self.contexts(codes), codes].sum(dim=1)
 
     def _draw(self, n: int) -> Tensor:
         base = self.symbols + 1

@@ -7,8 +7,7 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from ptheta.data.bridged import bridged
-from ptheta.data.bridges import standardising
+from ptheta.data.bridged import standardised
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.gated_pixelcnn import GatedPixelCNN
 from ptheta.models.autoregressive.pixelcnn import PixelCNN
@@ -70,7 +69,7 @@ def pixelcnn(
         softmax_levels=softmax_levels,
         dropout=_dropout(images) if dropout is None else dropout,
     )
-    joined = bridged(model, standardising(space), space)
+    joined = standardised(model, space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
@@ -122,7 +121,7 @@ def gated_pixelcnn(
         softmax_levels=softmax_levels,
         dropout=_dropout(images) if dropout is None else dropout,
     )
-    joined = bridged(model, standardising(space), space)
+    joined = standardised(model, space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
@@ -182,7 +181,7 @@ def row_lstm(
         softmax_levels=softmax_levels,
         dropout=_dropout(images) if dropout is None else dropout,
     )
-    joined = bridged(model, standardising(space), space)
+    joined = standardised(model, space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
@@ -238,7 +237,7 @@ def diagonal_bilstm(
         softmax_levels=softmax_levels,
         dropout=_dropout(images) if dropout is None else dropout,
     )
-    joined = bridged(model, standardising(space), space)
+    joined = standardised(model, space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from ptheta.data.bridged import bridged
+from ptheta.data.bridged import bridged, standardised
 from ptheta.data.bridges import scaling, standardising
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.eonade import EoNADE
@@ -58,7 +58,7 @@ def fvsbn(
     model = MADE(
         on_reals(space), context_space, hidden_features=(), components=components, direct=False
     )
-    joined = bridged(model, standardising(space), space)
+    joined = standardised(model, space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
@@ -117,7 +117,7 @@ def made(
         direct=space.features <= 1000 if direct is None else direct,
         dropout=default_dropout(space.features) if dropout is None else dropout,
     )
-    joined = bridged(model, standardising(space), space)
+    joined = standardised(model, space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
@@ -165,8 +165,7 @@ def nade(
         hidden_features=hidden_features,
         components=components,
     )
-    bridge = scaling(space) if exponential else standardising(space)
-    joined = bridged(model, bridge, space)
+    joined = bridged(model, scaling(space), space) if exponential else standardised(model, space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
+from ptheta.data.kinds import decide, space_of
 from ptheta.data.load import load_data
-from ptheta.data.schema import Summary, decide, decode, encode, space_of
+from ptheta.data.summary import Summary
 from ptheta.errors import PthetaError
 from ptheta.spaces import Binary, Categorical, Column, Discrete, Positive, Real, Table
 
@@ -95,18 +96,6 @@ def test_notes_warn_of_identifiers_spikes_and_whole_numbers():
     assert notes_of([x / 7 for x in range(100)]) == ()
 
 
-def test_summary_in_chunks_is_the_summary_of_all():
-    values = pd.Series(np.random.default_rng(0).normal(1e6, 3.0, 1000))
-    whole, parts = Summary("c", "t"), Summary("c", "t")
-    whole.update(values)
-    for start in range(0, 1000, 137):
-        parts.update(values[start : start + 137])
-    assert (parts.rows, parts.low, parts.high) == (1000, whole.low, whole.high)
-    assert parts.mean == pytest.approx(values.mean())
-    assert parts.spread == pytest.approx(1000 * values.var(ddof=0))
-    assert parts.counts == whole.counts
-
-
 @pytest.mark.parametrize(
     ("spaces", "missing", "space"),
     [
@@ -132,57 +121,6 @@ def test_columns_that_float32_cannot_hold_make_a_table_of_float64():
     assert sorted(seconds.tolist()) == [1704067200.0 + i for i in range(90)]
 
 
-FRAME = pd.DataFrame(
-    {
-        "size": [1.5, None, 3.25],
-        "grade": [4, 6, None],
-        "city": ["Bonn", None, "Aachen"],
-        "member": [1, 0, 1],
-    }
-)
-COLUMNS = (
-    Column("size", Real(), missing=True),
-    Column("grade", Discrete(levels=3, low=4), missing=True),
-    Column("city", Categorical(categories=2, labels=("Aachen", "Bonn")), missing=True),
-    Column("member", Discrete()),
-)
-
-
-def test_encode_makes_codes_and_decode_goes_back():
-    codes = encode(FRAME, COLUMNS, "the table")
-    expected = [[1.5, 0, 1, 1], [math.nan, 2, math.nan, 0], [3.25, math.nan, 0, 1]]
-    torch.testing.assert_close(codes, torch.tensor(expected).double(), equal_nan=True)
-    back = decode(codes, COLUMNS)
-    pd.testing.assert_frame_equal(back, FRAME, check_dtype=False)
-    assert pd.api.types.is_integer_dtype(back["grade"].dtype)
-
-
-def test_values_not_seen_before_lie_outside_the_space():
-    frame = pd.DataFrame(
-        {
-            "size": [1.0, 1.0, 1.0, None],
-            "grade": [4, 9, 3, 4],
-            "city": ["Köln", "Bonn", "Bonn", "Bonn"],
-            "member": [0, 1, 0, 1],
-        }
-    )
-    codes = encode(frame, COLUMNS, "the table")
-    assert codes[0, 2] == 2  # the number of categories
-    assert Table(COLUMNS).contains(codes).tolist() == [False, False, False, True]
-
-
-def test_a_column_that_is_not_there_is_named_with_those_that_are():
-    with pytest.raises(PthetaError, match=r"no column 'city'; it has 'size', 'grade', 'member'"):
-        encode(FRAME.drop(columns="city"), COLUMNS, "the table")
-
-
-def test_one_and_one_point_zero_and_text_one_are_one_category():
-    space = Categorical(categories=2, labels=("1", "2"))
-    for values in ([1, 2], [1.0, 2.0], ["1", "2"]):
-        codes = encode(pd.DataFrame({"a": values}), [Column("a", space)], "t")
-        assert codes.tolist() == [[0.0], [1.0]]
-
-
 @pytest.mark.parametrize(
     ("values", "space"),
     [([3.5, 7.0], Real()), ([10, 20], Discrete(levels=11, low=10)), ([0, 4000], Real())],
@@ -193,13 +131,6 @@ def test_two_numbers_are_a_number_that_every_family_can_take(values, space):
     column, notes = decide(summary)
     assert column.space == space
     assert any("two values only" in note for note in notes) == (space == Real())
-
-
-def test_a_number_too_large_to_square_is_named_by_its_row():
-    summary = Summary("a", "rows.csv", None)
-    summary.update(pd.Series([1.0, 2.0]))
-    with pytest.raises(PthetaError, match="'a' of rows.csv holds 1e\\+300 in row 4, .* too large"):
-        summary.update(pd.Series([1.5, 1e300]))
 
 
 def test_rounded_numbers_are_noted_once_for_all_columns():

@@ -1,0 +1,60 @@
+"""Runs that were saved, loaded again."""
+
+from __future__ import annotations
+
+__all__ = ["load"]
+
+from pathlib import Path
+
+from ptheta.border import checked
+from ptheta.errors import PthetaError
+from ptheta.fitting.run import Run, run_of
+from ptheta.random import seeded
+from ptheta.recipes.registry import build
+from ptheta.training.devices import resolve_device
+from ptheta.training.folder import RunFolder
+
+
+@checked
+def load(folder: str | Path, device: str = "auto") -> Run:
+    """Loads a run that was saved.
+
+    Arguments:
+        folder: The folder of the run.
+        device: Where the model is wanted: auto, cpu, cuda or mps.
+
+    Raises:
+        PthetaError: The folder is no run, is damaged, was changed after the fit, or was written
+            by a newer version.
+    """
+    files = RunFolder(folder)
+    record = files.read_record()
+    tensors = files.read_model()
+    try:
+        with seeded(0):
+            algorithm = build(record.recipe, record.space, record.context_space, record.settings)
+    except (
+        ArithmeticError,
+        LookupError,
+        MemoryError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        reason = str(error).split("\n", 1)[0].rstrip(".") or "out of memory"
+        raise PthetaError(
+            f"{files.path / 'run.json'} describes a model that cannot be built: {reason}. Restore "
+            "the file if it was edited, or fit again."
+        ) from None
+    try:
+        algorithm.model.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise PthetaError(
+            f"{files.path / 'model.safetensors'} does not fit the settings in run.json: {first} "
+            f"One of the two was edited or replaced, or the run is of another version "
+            f"({record.versions.get('ptheta', 'unknown')}); restore it, or fit again."
+        ) from None
+    algorithm.model.to(resolve_device(device)).eval()
+    history = files.read_metrics()
+    return run_of(algorithm, algorithm.model, record, history, files.path)
