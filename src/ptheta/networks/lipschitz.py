@@ -41,20 +41,31 @@ def spectral_bound(matrices: Tensor) -> Tensor:
         >>> spectral_bound(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
         tensor(3.)
     """
+    # the bound grows as the matrix does, so that it is the product of its gradient and the matrix
+    gradient = _gradient_of_bound(matrices.detach())
+    return (gradient.conj() * matrices).real.sum(dim=(-2, -1))
+
+
+def _gradient_of_bound(matrices: Tensor) -> Tensor:
+    """The bound is tr(G^2m)^(1/4m) with G = W^T W, so its gradient is along W G^(2m - 1)."""
     tiny = torch.finfo(matrices.dtype).tiny
-    # the bound grows as the matrix does, so that the unit it is taken in needs no gradient
-    unit = matrices.detach().abs().amax(dim=(-2, -1)).clamp(min=tiny)
-    matrices = matrices / unit[..., None, None]
+    unit = matrices.abs().amax(dim=(-2, -1), keepdim=True).clamp(min=tiny)
+    matrices = matrices / unit
     tall = matrices.shape[-2] > matrices.shape[-1]
     gram = matrices.mH @ matrices if tall else matrices @ matrices.mH
-    log = torch.zeros(gram.shape[:-2], device=matrices.device, dtype=matrices.real.dtype)
-    for squaring in range(_SQUARINGS + 1):
-        if squaring > 0:
-            gram = gram @ gram
-        size = torch.linalg.vector_norm(gram, dim=(-2, -1)).clamp(min=tiny)
-        gram = gram / size[..., None, None]
+    log, power, product = torch.zeros_like(unit), gram, None
+    for _ in range(_SQUARINGS + 1):
+        power = power if product is None else power @ power
+        size = torch.linalg.vector_norm(power, dim=(-2, -1), keepdim=True).clamp(min=tiny)
+        power = power / size
         log = 2 * log + size.log()
-    return unit * (log / 2 ** (_SQUARINGS + 1)).exp()
+        # 1 + 2 + 4 + ... + m = 2m - 1
+        product = power if product is None else product @ power
+    assert product is not None
+    bound = unit * (log / 2 ** (_SQUARINGS + 1)).exp()
+    along = matrices @ product if tall else product @ matrices
+    share = (along.conj() * matrices).real.sum(dim=(-2, -1), keepdim=True).clamp(min=tiny)
+    return bound / unit * along / share
 
 
 class Bounded(nn.Module, ABC):
@@ -127,9 +138,10 @@ class BoundedConv2d(Bounded):
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def bounded(self) -> Callable[[Tensor], Tensor]:
-        frequencies = torch.fft.rfft2(self.weight, s=self.torus).permute(2, 3, 0, 1)
-        largest = spectral_bound(frequencies).amax()
-        weight = _within(self.weight, largest, self.bound)
+        frequencies = torch.fft.rfft2(self.weight, s=self.torus).permute(2, 3, 0, 1).flatten(0, 1)
+        # only the largest has a gradient
+        largest = spectral_bound(frequencies.detach()).argmax()
+        weight = _within(self.weight, spectral_bound(frequencies[largest]), self.bound)
         return partial(F.conv2d, weight=weight, bias=self.bias, padding=self.reach)
 
 
@@ -147,7 +159,8 @@ class LipSwish(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The activations, shaped as x."""
-        return x * torch.sigmoid(F.softplus(self.steepness) * x) / _STEEPEST
+        beta = F.softplus(self.steepness)
+        return F.silu(beta * x) / (_STEEPEST * beta)
 
 
 def _within(weight: Tensor, largest: Tensor, bound: float) -> Tensor:
