@@ -43,7 +43,8 @@ def matrix_of(function, shape):
 
 
 @pytest.mark.parametrize(
-    ("size", "kernel"), [((5, 5), 3), ((4, 7), 3), ((1, 1), 3), ((2, 1), 3), ((5, 4), 5), ((3, 3), 1)]
+    ("size", "kernel"),
+    [((5, 5), 3), ((4, 7), 3), ((1, 1), 3), ((2, 1), 3), ((5, 4), 5), ((3, 3), 1)],
 )
 def test_a_convolution_keeps_its_bound_on_whole_images(size, kernel):
     torch.manual_seed(0)
@@ -111,7 +112,7 @@ def test_measured_slopes_stay_below_the_constant_whatever_the_weights(network, s
             torch.randn(1, 2, dtype=torch.float64),
         )
 
-        def alone(x):
+        def alone(x, context=context):
             return network(x[None], context)[0].flatten()
 
         jacobians = torch.stack([torch.autograd.functional.jacobian(alone, row) for row in x])

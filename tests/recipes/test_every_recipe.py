@@ -101,6 +101,10 @@ def test_models_brought_to_double_precision_stay_what_they_are(name, space, cont
 OTHERS = [
     *[("made", {"masks": 3}, label) for label in ("plane", "image", "mixed")],
     ("nade", {"positive": "exponential"}, "positive"),
+    *[
+        (n, {"convolutional": True, "exact_features": 1}, "image")
+        for n in ("i-resnet", "residual-flow")
+    ],
 ]
 
 

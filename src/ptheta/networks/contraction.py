@@ -1,11 +1,10 @@
 """Networks that bring any two inputs nearer to each other."""
 
-__all__ = ["Contraction", "contraction_of_images", "contraction_of_vectors"]
+__all__ = ["Contraction", "Function", "contraction_of_images", "contraction_of_vectors"]
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from ptheta.networks.lipschitz import Bounded, BoundedConv2d, BoundedLinear
@@ -82,6 +81,7 @@ def contraction_of_vectors(
         context_features: The number of features of the context.
 
     Example:
+        >>> import torch
         >>> net = contraction_of_vectors(2, [16, 16], nn.ELU, lipschitz=0.9)
         >>> net(torch.zeros(5, 2)).shape
         torch.Size([5, 2])

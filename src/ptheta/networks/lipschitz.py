@@ -103,7 +103,7 @@ class BoundedLinear(Bounded):
 
 
 class BoundedConv2d(Bounded):
-    r"""A convolution of images, padded with zeros, whose largest singular value is at most a number.
+    """A convolution padded with zeros, whose largest singular value is at most a number.
 
     It is a part of the convolution on a torus that is wider than the image by the kernel's reach.
     That one acts on each frequency alone, by a matrix of channels, so that its largest singular

@@ -28,9 +28,7 @@ class Monotone(nn.Module, ABC):
     """A masked linear layer whose weights within a value are not negative. Abstract."""
 
     @abstractmethod
-    def forward(
-        self, x: Tensor, slope: Tensor, context: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, slope: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """The outputs, and their slopes by the values that they belong to.
 
         Arguments:
@@ -59,9 +57,7 @@ class MonotoneLinear(Monotone):
             nn.Linear(context_features, len(outputs), bias=False) if context_features else None
         )
 
-    def forward(
-        self, x: Tensor, slope: Tensor, context: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, slope: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         weight, bias = self.layer.weight_and_bias
         weight = _sized(weight, self.own)
         y = F.linear(x, weight, bias)
@@ -91,9 +87,7 @@ class MonotoneConv2d(Monotone):
         own[:, :, self.layer.above, self.layer.left] = outputs[:, None] == inputs
         self.register_buffer("own", own, persistent=False)
 
-    def forward(
-        self, x: Tensor, slope: Tensor, context: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, slope: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         weight = _sized(self.layer.weight, self.own)
         y: Tensor = functional_call(self.layer, {"weight": weight}, (x, context))
         row, column = self.layer.above, self.layer.left

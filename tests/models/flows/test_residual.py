@@ -109,7 +109,9 @@ def test_the_mean_of_the_power_series_is_that_of_its_terms():
     network = stirred(3)
     series = PowerSeries(terms=3)
     x = torch.linspace(-1, 1, 3, dtype=torch.float64)
-    jacobian = torch.autograd.functional.jacobian(lambda x: network(x[None])[0], x, create_graph=True)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda x: network(x[None])[0], x, create_graph=True
+    )
     powers = [torch.linalg.matrix_power(jacobian, k).trace() for k in (1, 2, 3)]
     expected = powers[0] - powers[1] / 2 + powers[2] / 3
     found = many(network, series.weights())
@@ -118,7 +120,10 @@ def test_the_mean_of_the_power_series_is_that_of_its_terms():
     assert (expected - exact(network)).abs() > 1e-3
     means = found.reshape(100, -1).mean(dim=1)
     gradients = torch.stack(
-        [torch.autograd.grad(each, network.steps[1].weight, retain_graph=True)[0][2, 1] for each in means]
+        [
+            torch.autograd.grad(each, network.steps[1].weight, retain_graph=True)[0][2, 1]
+            for each in means
+        ]
     )
     assert_mean(gradients, by_a_weight(network, expected))
 

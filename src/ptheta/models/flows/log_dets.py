@@ -89,8 +89,8 @@ def exact_log_det(g: Function, x: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The function, shaped as x, and the log-determinant with shape (batch,).
     """
-    y, pull = torch.func.vjp(g, x)
-    values = x[0].numel() if len(x) else x.shape[1:].numel()
+    y, pull = torch.func.vjp(g, x)[:2]
+    values = x.shape[1:].numel()
     basis = torch.eye(values, dtype=x.dtype, device=x.device)
     directions = basis.reshape(values, 1, *x.shape[1:]).expand(values, *x.shape)
     jacobian = torch.vmap(pull)(directions)[0].flatten(2).transpose(0, 1)

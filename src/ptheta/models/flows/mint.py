@@ -92,7 +92,9 @@ class Mint(Bijection):
             move = miss / slope
             size = x.abs().clamp(min=1)
             # where the map is flat, rounding alone moves values by more
-            settled = (move.abs() <= eps**0.75 * size) | (miss.abs() <= 16 * eps * z.abs().max(size))
+            settled = (move.abs() <= eps**0.75 * size) | (
+                miss.abs() <= 16 * eps * z.abs().max(size)
+            )
             left = (~settled).sum()
             if not left:
                 return x - move, slope

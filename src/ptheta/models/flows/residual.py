@@ -2,7 +2,7 @@
 
 __all__ = ["Residual"]
 
-from functools import partial
+from collections.abc import Callable
 from itertools import repeat
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from ptheta.models.flows.bijections import Bijection
 from ptheta.models.flows.fixed_point import fixed_point, with_implicit_gradient
 from ptheta.models.flows.log_dets import Series, exact_log_det, series_log_det
-from ptheta.networks.contraction import Contraction
+from ptheta.networks.contraction import Contraction, Function
 
 _NUMBERS = 1 << 24  # of Jacobians that are held at a time
 
@@ -65,16 +65,14 @@ class Residual(Bijection):
         self.iterations = iterations
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        g = partial(self.network.bounded(), context=context)
+        g = _given(self.network.bounded(), context)
         tolerance = self.tolerance or 32 * torch.finfo(z.dtype).eps
 
         def step(x: Tensor) -> Tensor:
             return z - g(x)
 
         x = fixed_point(step, z, tolerance=tolerance, iterations=self.iterations)
-        return with_implicit_gradient(
-            step, x, tolerance=tolerance, iterations=self.iterations
-        )
+        return with_implicit_gradient(step, x, tolerance=tolerance, iterations=self.iterations)
 
     def inverse(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return x + self.network(x, context)
@@ -88,7 +86,7 @@ class Residual(Bijection):
         rows = max(1, _NUMBERS // x.shape[1:].numel() ** 2)
         given = repeat(None) if context is None else context.split(rows)
         parts = [
-            exact_log_det(partial(g, context=its), part)
+            exact_log_det(_given(g, its), part)
             for part, its in zip(x.split(rows), given, strict=False)
         ]
         y, log_det = (torch.cat(found) for found in zip(*parts, strict=True))
@@ -99,6 +97,10 @@ class Residual(Bijection):
     ) -> tuple[Tensor, Tensor]:
         if self.series is None:
             return self.inverse_and_log_det(x, context)
-        g = partial(self.network.bounded(), context=context)
+        g = _given(self.network.bounded(), context)
         y, log_det = series_log_det(g, x, self.series.weights(), self.probes)
         return x + y, log_det
+
+
+def _given(function: Function, context: Tensor | None) -> Callable[[Tensor], Tensor]:
+    return lambda x: function(x, context)

@@ -2,7 +2,7 @@
 
 __all__ = ["i_resnet", "mintnet", "residual_flow"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from annotated_types import Gt, Lt
@@ -10,6 +10,7 @@ from torch import nn
 
 from ptheta.data.bridged import bridged
 from ptheta.data.bridges import dequantising
+from ptheta.errors import PthetaError
 from ptheta.models.flows.bases import Gaussian
 from ptheta.models.flows.bijections import Bijection, Composition, Reshaped
 from ptheta.models.flows.flow import EstimatedFlow
@@ -39,6 +40,8 @@ def i_resnet(
     lipschitz: Slope = 0.9,
     terms: Count = 10,
     exact_features: Count = 4,
+    largest_features: Count = 256,
+    convolutional: bool = False,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -59,21 +62,30 @@ def i_resnet(
         space: What one example is.
         context_space: What the model is conditioned on, if anything.
         layers: The number of blocks.
-        hidden_features: The width of the two hidden layers in each, or the channels on images;
-            none means 128, and 32 on images.
+        hidden_features: The width of the two hidden layers in each, or their channels where they
+            are convolutions; none means 128, and 32 channels.
         lipschitz: The largest slope of a block.
         terms: The number of terms of the series.
         exact_features: The number of values of an example up to which the log-determinant is
             exact in training as well, which is quicker there.
+        largest_features: The number of values of an example up to which the recipe serves: the
+            exact density costs a pass for each, and is slow beyond without a GPU.
+        convolutional: Whether blocks on images are convolutions, whose exact density is many
+            times slower than that of matrices on small images.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
+
+    Raises:
+        PthetaError: An example has more values than `largest_features`.
     """
+    _refuse_large(space, largest_features)
     return _residual(
         space,
         context_space,
         PowerSeries(terms) if space.features > exact_features else None,
         nn.ELU,
+        shape=_image(space) if convolutional else None,
         layers=layers,
         hidden_features=hidden_features,
         lipschitz=lipschitz,
@@ -93,6 +105,8 @@ def residual_flow(
     terms: Count = 2,
     stop: Slope = 0.5,
     exact_features: Count = 4,
+    largest_features: Count = 256,
+    convolutional: bool = False,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -110,22 +124,31 @@ def residual_flow(
         space: What one example is.
         context_space: What the model is conditioned on, if anything.
         layers: The number of blocks.
-        hidden_features: The width of the two hidden layers in each, or the channels on images;
-            none means 128, and 32 on images.
+        hidden_features: The width of the two hidden layers in each, or their channels where they
+            are convolutions; none means 128, and 32 channels.
         lipschitz: The largest slope of a block.
         terms: The number of terms of the series that are always taken.
         stop: The probability, after each of them, that no further one is.
         exact_features: The number of values of an example up to which the log-determinant is
             exact in training as well, which is quicker there.
+        largest_features: The number of values of an example up to which the recipe serves: the
+            exact density costs a pass for each, and is slow beyond without a GPU.
+        convolutional: Whether blocks on images are convolutions, whose exact density is many
+            times slower than that of matrices on small images.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
+
+    Raises:
+        PthetaError: An example has more values than `largest_features`.
     """
+    _refuse_large(space, largest_features)
     return _residual(
         space,
         context_space,
         RussianRoulette(terms, stop) if space.features > exact_features else None,
         LipSwish,
+        shape=_image(space) if convolutional else None,
         layers=layers,
         hidden_features=hidden_features,
         lipschitz=lipschitz,
@@ -179,7 +202,7 @@ def mintnet(
             else mint_of_images(image, hidden, given, backwards=backwards)
         )
     return vector_flow(
-        _normalised(maps, space),
+        _normalised(maps, space.features, image),
         space,
         context_space,
         learning_rate=learning_rate,
@@ -194,6 +217,7 @@ def _residual(
     series: Series | None,
     activation: Callable[[], nn.Module],
     *,
+    shape: tuple[int, int, int] | None,
     layers: int,
     hidden_features: int | None,
     lipschitz: float,
@@ -201,33 +225,30 @@ def _residual(
     batch_size: int,
     steps: int,
 ) -> Algorithm:
-    given = ContextFeatures(context_space).features
-    image = _image(space)
+    context_features = ContextFeatures(context_space).features
 
     def block() -> Residual:
-        if image is None:
-            width = hidden_features or 128
+        if shape is None:
             network = contraction_of_vectors(
                 space.features,
-                (width, width),
+                [hidden_features or 128] * 2,
                 activation,
                 lipschitz=lipschitz,
-                context_features=given,
+                context_features=context_features,
             )
         else:
             network = contraction_of_images(
-                image,
+                shape,
                 hidden_features or 32,
                 activation,
                 lipschitz=lipschitz,
-                context_features=given,
+                context_features=context_features,
             )
         return Residual(network, series)
 
-    bijection = _normalised([block() for _ in range(layers)], space)
+    bijection = _normalised([block() for _ in range(layers)], space.features, shape)
     flow = EstimatedFlow(bijection, Gaussian(space.features), context_space=context_space)
     model = bridged(flow, dequantising(space), space)
-    # the estimate is of the flow's own density: the bridge is exact, and learns nothing
     learner = GradientLearner(
         flow, EstimatedLikelihood(), learning_rate=learning_rate, clip=5.0, bridge=model.bridge
     )
@@ -241,12 +262,13 @@ def _residual(
     )
 
 
-def _normalised(maps: list[Bijection], space: Space) -> Bijection:
+def _normalised(
+    maps: Sequence[Bijection], features: int, shape: tuple[int, int, int] | None
+) -> Bijection:
     """The maps one after the other, each with an activation normalisation on its data's side."""
-    image = _image(space)
-    channels = space.features if image is None else image[0]
+    channels = features if shape is None else shape[0]
     chain = Composition([step for map_ in maps for step in (map_, ActNorm(channels))])
-    return chain if image is None else Reshaped(chain, image)
+    return chain if shape is None else Reshaped(chain, shape)
 
 
 def _image(space: Space) -> tuple[int, int, int] | None:
@@ -254,3 +276,12 @@ def _image(space: Space) -> tuple[int, int, int] | None:
         return None
     channels, height, width = space.shape
     return channels, height, width
+
+
+def _refuse_large(space: Space, largest: int) -> None:
+    if space.features > largest:
+        raise PthetaError(
+            f"the exact density of a residual flow takes a pass for each value of an example, and "
+            f"{space.features} are more than {largest}; take 'mintnet' or 'realnvp', or raise "
+            "'largest_features' where a GPU is at hand."
+        )
