@@ -8,7 +8,7 @@ from reference import ReferenceGaussian, mean_gradient_z
 
 from ptheta.inference.langevin import MALA
 from ptheta.objectives.contrastive import PersistentContrastiveDivergence
-from ptheta.objectives.likelihood import MaximumLikelihood, NegativeElbo
+from ptheta.objectives.likelihood import EstimatedLikelihood, MaximumLikelihood, NegativeElbo
 from ptheta.objectives.reverse_kl import ReverseKL
 from ptheta.objectives.score_matching import (
     DenoisingScoreMatching,
@@ -55,9 +55,17 @@ class NoisedReference(ReferenceGaussian):
         return -(x - self.mean) / ((2 * self.log_std).exp() + sigma**2)
 
 
+class EstimatedReference(ReferenceGaussian):
+    """The exact log-density, and an estimate with that mean, so that its gradient is noisy too."""
+
+    def log_prob_estimate(self, x, context=None):
+        return self.log_prob(x) * (1 + 0.3 * torch.randn(len(x)))
+
+
 # name, objective, the model's class, and the standard deviations that it should end with
 OBJECTIVES = [
     ("maximum likelihood", MaximumLikelihood, ReferenceGaussian, STD),
+    ("estimated likelihood", EstimatedLikelihood, EstimatedReference, STD),
     ("evidence lower bound", NegativeElbo, ReferenceGaussian, STD),
     ("contrastive divergence", PcdFromExactChains, ReferenceGaussian, STD),
     (

@@ -102,6 +102,10 @@ OTHERS = [
     ("nade", {"positive": "exponential"}, "positive"),
     ("realnvp", {"objective": "score-matching", "layers": 2}, "plane"),
     ("realnvp", {"objective": "adversarial", "layers": 2}, "plane"),
+    *[
+        (n, {"convolutional": True, "exact_features": 1}, "image")
+        for n in ("i-resnet", "residual-flow")
+    ],
 ]
 
 

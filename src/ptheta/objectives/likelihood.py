@@ -1,9 +1,19 @@
 """Maximum likelihood, for exact densities, for bounds, and for classes given examples."""
 
-__all__ = ["ConditionalLikelihood", "MaximumLikelihood", "NegativeElbo"]
+__all__ = [
+    "ConditionalLikelihood",
+    "EstimatedLikelihood",
+    "MaximumLikelihood",
+    "NegativeElbo",
+]
 
 from ptheta.objectives.types import Batch, Loss
-from ptheta.protocols import SupportsClassify, SupportsElbo, SupportsLogProb
+from ptheta.protocols import (
+    SupportsClassify,
+    SupportsElbo,
+    SupportsLogProb,
+    SupportsLogProbEstimate,
+)
 
 
 class MaximumLikelihood:
@@ -15,6 +25,19 @@ class MaximumLikelihood:
     def loss(self, model: SupportsLogProb, batch: Batch) -> Loss:
         """The loss in nats per example."""
         return Loss(-model.log_prob(batch.x, batch.context).mean())
+
+
+class EstimatedLikelihood:
+    """Maximum likelihood by an estimate of the log-likelihood, where the exact one is dear.
+
+    References:
+        Residual Flows for Invertible Generative Modeling (Chen, Behrmann, Duvenaud & Jacobsen,
+        2019), https://arxiv.org/abs/1906.02735, section 3.1
+    """
+
+    def loss(self, model: SupportsLogProbEstimate, batch: Batch) -> Loss:
+        """An estimate of the loss in nats per example."""
+        return Loss(-model.log_prob_estimate(batch.x, batch.context).mean())
 
 
 class ConditionalLikelihood:

@@ -1,6 +1,6 @@
 """What a bijection is, and bijections of bijections."""
 
-__all__ = ["Bijection", "Composition", "Inverse", "Permutation"]
+__all__ = ["Bijection", "Composition", "Inverse", "Permutation", "Reshaped"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,8 +13,9 @@ class Bijection(nn.Module, ABC):
     """An invertible, differentiable map from noise z to data x, each with a row an example.
 
     Required: both maps, each with its own log-determinant. Optional: `initialize`, a start that
-    depends on data. Promised: the maps are inverse to each other, and their log-determinants
-    cancel.
+    depends on data; `forward` and `inverse`, the maps alone, where these cost less;
+    `inverse_and_log_det_estimate`, where the exact log-determinant is dear. Promised: the maps are
+    inverse to each other, and their log-determinants cancel.
     """
 
     @abstractmethod
@@ -40,6 +41,23 @@ class Bijection(nn.Module, ABC):
         Returns:
             The noise, and log |det dz/dx| with shape (batch,).
         """
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Maps noise to data, as `forward_and_log_det` does."""
+        return self.forward_and_log_det(z, context)[0]
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Maps data to noise, as `inverse_and_log_det` does."""
+        return self.inverse_and_log_det(x, context)[0]
+
+    def inverse_and_log_det_estimate(
+        self, x: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Maps data to noise, with a random estimate of the log-determinant for training.
+
+        Its gradient is an estimate as well, by the parameters and by x. Here both are exact.
+        """
+        return self.inverse_and_log_det(x, context)
 
     def initialize(self, x: Tensor, context: Tensor | None) -> None:
         """Starts from data, where there is something to fit to them.
@@ -76,11 +94,30 @@ class Composition(Bijection):
             log_det = log_det + step
         return x, log_det
 
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        for bijection in self.steps:
+            z = bijection(z, context)
+        return z
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        for bijection in reversed(self.steps):
+            x = bijection.inverse(x, context)
+        return x
+
+    def inverse_and_log_det_estimate(
+        self, x: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        log_det = x.new_zeros(len(x))
+        for bijection in reversed(self.steps):
+            x, step = bijection.inverse_and_log_det_estimate(x, context)
+            log_det = log_det + step
+        return x, log_det
+
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None) -> None:
         for bijection in reversed(self.steps):
             bijection.initialize(x, context)
-            x = bijection.inverse_and_log_det(x, context)[0]
+            x = bijection.inverse(x, context)
 
 
 class Inverse(Bijection):
@@ -99,6 +136,12 @@ class Inverse(Bijection):
 
     def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return self.bijection.forward_and_log_det(x, context)
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.bijection.inverse(z, context)
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.bijection(x, context)
 
 
 class Permutation(Bijection):
@@ -121,3 +164,43 @@ class Permutation(Bijection):
 
     def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return x.index_select(1, self.back), x.new_zeros(len(x))
+
+
+class Reshaped(Bijection):
+    """A bijection of images or other shapes, as one of vectors.
+
+    Arguments:
+        bijection: The bijection.
+        shape: The shape of its examples, on both sides.
+    """
+
+    def __init__(self, bijection: Bijection, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.bijection = bijection
+        self.shape = shape
+
+    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x, log_det = self.bijection.forward_and_log_det(self._shaped(z), context)
+        return x.flatten(1), log_det
+
+    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, log_det = self.bijection.inverse_and_log_det(self._shaped(x), context)
+        return z.flatten(1), log_det
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.bijection(self._shaped(z), context).flatten(1)
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.bijection.inverse(self._shaped(x), context).flatten(1)
+
+    def inverse_and_log_det_estimate(
+        self, x: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        z, log_det = self.bijection.inverse_and_log_det_estimate(self._shaped(x), context)
+        return z.flatten(1), log_det
+
+    def initialize(self, x: Tensor, context: Tensor | None) -> None:
+        self.bijection.initialize(self._shaped(x), context)
+
+    def _shaped(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), *self.shape)

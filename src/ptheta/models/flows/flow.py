@@ -1,6 +1,6 @@
 """A normalizing flow: a bijection of simple noise."""
 
-__all__ = ["Flow"]
+__all__ = ["EstimatedFlow", "Flow"]
 
 from typing import Any
 
@@ -63,11 +63,11 @@ class Flow(Normalised):
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The noise of x, with shape (batch, base.features)."""
-        return self.bijection.inverse_and_log_det(x, self.context(context, len(x)))[0]
+        return self.bijection.inverse(x, self.context(context, len(x)))
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """The example of noise z, with shape (batch, *shape)."""
-        return self.bijection.forward_and_log_det(z, self.context(context, len(z)))[0]
+        return self.bijection(z, self.context(context, len(z)))
 
     def latent(self, n: int) -> Tensor:
         """Noise for n draws, with shape (n, base.features)."""
@@ -89,6 +89,20 @@ class Flow(Normalised):
         at = x if x.requires_grad else x.detach().requires_grad_()
         log_prob = self.log_prob(at, context).sum()
         return torch.autograd.grad(log_prob, at, create_graph=x.requires_grad)[0]
+
+
+class EstimatedFlow(Flow):
+    """A flow whose exact density is dear, with a random estimate of it for training.
+
+    The estimate's mean is the log-density where that of the bijection's log-determinant is exact,
+    and its gradient's mean is the gradient then.
+    """
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """An estimate of log p(x) in nats, with shape (batch,)."""
+        given = self.context(context, len(x))
+        z, log_det = self.bijection.inverse_and_log_det_estimate(x, given)
+        return self.base.log_prob(z) + log_det
 
 
 class _Pushforward(Distribution):

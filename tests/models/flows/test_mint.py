@@ -1,0 +1,106 @@
+import math
+
+import pytest
+import torch
+
+from ptheta.models.flows.bijections import Composition
+from ptheta.models.flows.mint import mint_of_images, mint_of_vectors
+from ptheta.testing.bijections import bijection_checks
+
+# how each is made, the shape of an example, and the number of features of the context
+BIJECTIONS = {
+    "vectors": (lambda: mint_of_vectors(4, [3, 3]), (4,), 0),
+    "vectors-backwards": (lambda: mint_of_vectors(4, [3, 2], backwards=True), (4,), 0),
+    "vectors-conditional": (lambda: mint_of_vectors(3, [4], 2), (3,), 2),
+    "of-one": (lambda: mint_of_vectors(1, [5, 5]), (1,), 0),
+    "images": (lambda: mint_of_images((2, 3, 2), [2, 2]), (2, 3, 2), 0),
+    "images-backwards": (
+        lambda: mint_of_images((1, 2, 3), [3], kernel_size=5, backwards=True),
+        (1, 2, 3),
+        0,
+    ),
+    "images-conditional": (lambda: mint_of_images((1, 2, 2), [3, 3], 2), (1, 2, 2), 2),
+}
+CASES = [
+    pytest.param(check, id=f"{name}: {check.name}")
+    for name, (make, shape, context_features) in BIJECTIONS.items()
+    for check in bijection_checks(make, shape, context_features=context_features)
+]
+
+
+@pytest.mark.parametrize("check", CASES)
+def test_the_contract_of_bijections(check):
+    check.run()
+
+
+def shaken(map_, size=1.0):
+    """Weights far from their start, of either sign."""
+    torch.manual_seed(0)
+    map_ = map_.double()
+    with torch.no_grad():
+        for name, parameter in map_.named_parameters():
+            mask = dict(map_.named_buffers()).get(name.replace("weight", "mask"), 1)
+            parameter.add_(size * torch.randn_like(parameter) * mask)
+    return map_
+
+
+def jacobian_in_raster_order(map_, shape):
+    """Values of images in the order of rows, pixels, and colours."""
+    x = torch.randn(shape, dtype=torch.float64)
+    found = torch.autograd.functional.jacobian(lambda x: map_.inverse(x[None])[0], x)
+    if len(shape) == 3:
+        found = found.permute(1, 2, 0, 4, 5, 3)
+    return found.reshape(x.numel(), x.numel())
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 3)])
+def test_the_jacobian_is_triangular_with_a_positive_diagonal(shape, backwards):
+    make = mint_of_vectors if len(shape) == 1 else mint_of_images
+    features = shape[0] if len(shape) == 1 else shape
+    map_ = shaken(make(features, [4, 4], backwards=backwards))
+    found = jacobian_in_raster_order(map_, shape)
+    lower = found.flip(0, 1) if backwards else found
+    assert (lower.triu(1) == 0).all()
+    assert (lower.diagonal() > 0).all()
+    # most values are seen by those after them; the kernels of images reach only so far
+    assert (lower.tril(-1) != 0).sum() > len(lower) ** 2 / 4
+
+
+@pytest.mark.parametrize("size", [0.3, 1.0, 2.0])
+def test_the_inverse_converges_far_from_the_start(size):
+    map_ = shaken(mint_of_vectors(6, [8, 8]), size)
+    z = 3 * torch.randn(200, 6, dtype=torch.float64)
+    with torch.no_grad():
+        x = map_(z)
+        back, _ = map_.inverse_and_log_det(x, None)
+    torch.testing.assert_close(back, z, rtol=1e-8, atol=1e-8)
+
+
+def test_slopes_fall_and_rise_with_a_value():
+    map_ = shaken(mint_of_vectors(1, [16, 16]))
+    x = torch.linspace(-5, 5, 400, dtype=torch.float64).unsqueeze(1)
+    log_slope = map_.inverse_and_log_det(x, None)[1].detach()
+    steps = log_slope.diff()
+    assert (steps > 1e-4).any()
+    assert (steps < -1e-4).any()
+
+
+def test_an_iteration_that_is_cut_short_says_so():
+    map_ = shaken(mint_of_vectors(3, [4, 4]))
+    map_.iterations = 1
+    with pytest.raises(RuntimeError, match="the inverse was not reached: .* of 15 values"):
+        map_(torch.randn(5, 3, dtype=torch.float64))
+
+
+def test_a_flow_in_the_plane_integrates_to_one():
+    flow = shaken(
+        Composition([mint_of_vectors(2, [6, 6], backwards=layer == 1) for layer in range(2)]), 0.3
+    )
+    side = torch.linspace(-12, 12, 601, dtype=torch.float64)
+    x = torch.cartesian_prod(side, side)
+    with torch.no_grad():
+        z, log_det = flow.inverse_and_log_det(x, None)
+    density = (log_det - 0.5 * z.square().sum(dim=1) - math.log(2 * math.pi)).exp()
+    assert log_det.std() > 0.1
+    assert density.sum() * (side[1] - side[0]) ** 2 == pytest.approx(1, abs=1e-3)
