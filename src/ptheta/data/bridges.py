@@ -347,12 +347,13 @@ def scaling(space: Space) -> Bridge:
     return Chain(steps)
 
 
-def dequantising(space: Space, logit: float | None = None) -> Bridge:
+def dequantising(space: Space, logit: float | None = None, *, flat: bool = True) -> Bridge:
     """The bridge for models that live on the reals: everything becomes a standardised vector.
 
     Arguments:
         space: The space of the data.
         logit: The margin of the logit that dequantised levels pass through; None leaves it out.
+        flat: Whether examples become vectors, and do not keep their shape.
 
     Returns:
         A bridge to vectors of `space.features` reals; it is stochastic where there are levels.
@@ -387,7 +388,8 @@ def dequantising(space: Space, logit: float | None = None) -> Bridge:
         steps.append(Logit(space.levels, logit))
     dtype = torch.float64 if isinstance(space, Table) else torch.float32
     steps.append(Standardise(space.shape, dtype=dtype))
-    steps.append(Flatten(space.shape))
+    if flat:
+        steps.append(Flatten(space.shape))
     return Chain(steps)
 
 

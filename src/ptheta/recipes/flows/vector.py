@@ -1,9 +1,9 @@
-"""What recipes of flows share: a bijection of vectors, joined to data and trained."""
+"""What recipes of flows share: a flow joined to data and trained, and one of vectors."""
 
-__all__ = ["dropout_of", "vector_flow"]
+__all__ = ["dropout_of", "trained_flow", "vector_flow"]
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import dequantising
+from ptheta.data.bridges import Bridge, dequantising
 from ptheta.models.flows.bases import Base, Gaussian
 from ptheta.models.flows.bijections import Bijection
 from ptheta.models.flows.flow import Flow
@@ -36,7 +36,36 @@ def vector_flow(
         steps: The number of steps where no budget is given.
     """
     flow = Flow(bijection, base or Gaussian(space.features), context_space=context_space)
-    model = bridged(flow, dequantising(space, logit), space)
+    return trained_flow(
+        flow,
+        dequantising(space, logit),
+        space,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        steps=steps,
+    )
+
+
+def trained_flow(
+    flow: Flow,
+    bridge: Bridge,
+    space: Space,
+    *,
+    learning_rate: float,
+    batch_size: int,
+    steps: int,
+) -> Algorithm:
+    """A flow joined to data, trained by its likelihood.
+
+    Arguments:
+        flow: The flow on the reals.
+        bridge: The bridge from the data to the reals.
+        space: What one example is.
+        learning_rate: The step size of Adam.
+        batch_size: The number of examples in a batch.
+        steps: The number of steps where no budget is given.
+    """
+    model = bridged(flow, bridge, space)
     return Algorithm(
         model,
         likelihood_learner(model, learning_rate=learning_rate, clip=5.0),
