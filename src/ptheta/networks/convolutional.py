@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 
 class ContextConv2d(nn.Module):
-    r"""A convolution whose outputs a context shifts alike in all pixels, :math:`W * x + b + V c`.
+    r"""A convolution of 3 x 3, whose outputs a context shifts alike in all pixels.
+
+    .. math:: y = W * x + b + V c
 
     Edges are padded with zeros, so that the image keeps its size.
 
@@ -15,7 +17,6 @@ class ContextConv2d(nn.Module):
         in_channels: The number of channels of the input.
         out_channels: The number of channels of the output.
         context_features: The number of features of the context; 0 means that there is none.
-        kernel_size: The side of the kernel, an odd number.
         zero: Whether all weights start at zero.
 
     Example:
@@ -30,13 +31,10 @@ class ContextConv2d(nn.Module):
         out_channels: int,
         context_features: int = 0,
         *,
-        kernel_size: int = 3,
         zero: bool = False,
     ) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(
-            in_channels, out_channels, kernel_size, padding=kernel_size // 2
-        )
+        self.convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
         given = context_features
         self.shift = nn.Linear(given, out_channels, bias=False) if given else None
         if zero:
