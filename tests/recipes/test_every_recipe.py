@@ -101,6 +101,7 @@ def test_models_brought_to_double_precision_stay_what_they_are(name, space, cont
 OTHERS = [
     *[("made", {"masks": 3}, label) for label in ("plane", "image", "mixed")],
     ("nade", {"positive": "exponential"}, "positive"),
+    ("realnvp-multiscale", {"dequantisation": "variational", "blocks": 1}, "image"),
 ]
 
 

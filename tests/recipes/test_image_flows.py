@@ -97,6 +97,16 @@ def test_images_of_numbers_have_an_exact_density_and_no_logit(name, kind):
         build(name, space, settings={"logit": 0.05})
 
 
+@pytest.mark.parametrize("name", BOTH)
+def test_noise_that_is_learned_is_for_levels_and_starts_at_the_uniform_bound(name):
+    settings = {**TINY, "dequantisation": "variational"}
+    model = build(name, images(1, 2, 2), settings=settings).model
+    x = torch.randint(17, (20, 1, 2, 2)).byte()
+    assert model.bridge.steps[0].noise(x)[1].tolist() == [0.0] * 20
+    with pytest.raises(PthetaError, match="for levels"):
+        build(name, Real((1, 2, 2), layout="image"), settings=settings)
+
+
 def test_glow_mixes_channels_by_rotations_at_the_start():
     mixing = [m for m in bijection_of("glow", images(1, 4, 4)).modules() if isinstance(m, LULinear)]
     assert len(mixing) == 8

@@ -112,7 +112,9 @@ class _Joined(nn.Module, Generic[A]):
             if isinstance(module, SupportsInitializeContext):
                 module.initialize_context(context)
         if isinstance(self.model, SupportsInitialize):
-            self.model.initialize(self.bridge.to_reals(x)[0], context)
+            with torch.no_grad():
+                u = self.bridge.to_reals(x)[0]
+            self.model.initialize(u, context)
 
 
 class Bridged(_Joined[M]):

@@ -102,6 +102,7 @@ class Chain(Bridge):
             u = bridge.to_data(u)
         return u
 
+    @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         for bridge in self.steps:
             bridge.initialize(x)
@@ -127,26 +128,33 @@ class Flatten(Bridge):
 
 
 class Dequantise(Bridge):
-    r"""Adds uniform noise to levels: :math:`u = x + \epsilon`, :math:`\epsilon \sim U[0, 1)`.
+    r"""Adds noise to levels: :math:`u = x + \epsilon`, :math:`\epsilon \sim U[0, 1)` or learned.
 
-    Back, a real falls to the level below it, and beyond the ends to the last level.
+    The log-determinant of noise of another density than 1 is minus its log-density. Back, a real
+    falls to the level below it, and beyond the ends to the last level.
 
     Arguments:
         levels: The number of levels of each value, with the shape of one example; 0 where a
             value is real already and is left alone.
         dtype: The dtype of the data, for the way back.
+        noise: What draws noise in [0, 1] given examples all of whose values are levels, with its
+            log-density; None means uniform noise.
     """
 
     stochastic = True
     levels: Tensor
 
-    def __init__(self, levels: Tensor, dtype: torch.dtype) -> None:
+    def __init__(self, levels: Tensor, dtype: torch.dtype, noise: nn.Module | None = None) -> None:
         super().__init__()
+        self.noise = noise
         self.register_buffer("levels", levels, persistent=False)
         self.dtype = dtype
         self.everywhere = bool((levels > 0).all())
 
     def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.noise is not None:
+            noise, log_density = self.noise(x)
+            return x + noise, -log_density
         return self._shift(x, torch.rand(x.shape, device=x.device))
 
     def at_centre(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -347,13 +355,20 @@ def scaling(space: Space) -> Bridge:
     return Chain(steps)
 
 
-def dequantising(space: Space, logit: float | None = None, *, flat: bool = True) -> Bridge:
+def dequantising(
+    space: Space,
+    logit: float | None = None,
+    *,
+    flat: bool = True,
+    noise: nn.Module | None = None,
+) -> Bridge:
     """The bridge for models that live on the reals: everything becomes a standardised vector.
 
     Arguments:
         space: The space of the data.
         logit: The margin of the logit that dequantised levels pass through; None leaves it out.
         flat: Whether examples become vectors, and do not keep their shape.
+        noise: What draws the noise of levels given the data; None means uniform noise.
 
     Returns:
         A bridge to vectors of `space.features` reals; it is stochastic where there are levels.
@@ -383,7 +398,7 @@ def dequantising(space: Space, logit: float | None = None, *, flat: bool = True)
         if isinstance(group.space, Discrete):
             levels[list(group.positions)] = group.space.levels
     if (levels > 0).any():
-        steps.append(Dequantise(levels.reshape(space.shape), space.dtype))
+        steps.append(Dequantise(levels.reshape(space.shape), space.dtype, noise))
     if logit is not None and isinstance(space, Discrete):
         steps.append(Logit(space.levels, logit))
     dtype = torch.float64 if isinstance(space, Table) else torch.float32

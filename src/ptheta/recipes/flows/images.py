@@ -3,7 +3,7 @@
 __all__ = ["glow", "realnvp_multiscale"]
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Lt
@@ -12,6 +12,7 @@ from ptheta.data.bridges import dequantising
 from ptheta.errors import PthetaError
 from ptheta.models.flows.bases import Gaussian
 from ptheta.models.flows.bijections import Bijection, Composition
+from ptheta.models.flows.dequantisation import LevelNoise
 from ptheta.models.flows.flow import Flow
 from ptheta.models.flows.image_coupling import (
     ChannelCoupling,
@@ -41,6 +42,7 @@ def realnvp_multiscale(
     blocks: Count = 2,
     dropout: Fraction | None = None,
     logit: Margin | None = None,
+    dequantisation: Literal["uniform", "variational"] = "uniform",
     learning_rate: Rate = 1e-3,
     batch_size: Count = 64,
     steps: Count = 10_000,
@@ -49,7 +51,7 @@ def realnvp_multiscale(
 
     At each level but the last three checkerboards are followed by a squeeze and three couplings
     of channels, and half of the channels leave as noise; the last level has four checkerboards.
-    Levels of intensity are dequantised with uniform noise, which makes the density a lower bound.
+    Levels of intensity are dequantised with noise, which makes the density a lower bound.
     The paper has networks of 2 to 8 blocks of 32 to 64 channels, with batch normalisation, which
     is left out.
 
@@ -69,6 +71,8 @@ def realnvp_multiscale(
             of up to 16 pixels a side, and 0 for larger ones.
         logit: The margin of the logit that levels of intensity pass through once they are
             dequantised; 0 leaves it out, and none means the paper's 0.05.
+        dequantisation: The law of the noise that makes levels real: uniform, or learned as in
+            Flow++ (https://arxiv.org/abs/1902.00275), which tightens the bound.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -95,6 +99,7 @@ def realnvp_multiscale(
         space,
         context_space,
         logit=logit,
+        noise=_noise(space, dequantisation),
         learning_rate=learning_rate,
         batch_size=batch_size,
         steps=steps,
@@ -111,6 +116,7 @@ def glow(
     blocks: Count = 1,
     dropout: Fraction | None = None,
     logit: Margin | None = None,
+    dequantisation: Literal["uniform", "variational"] = "uniform",
     learning_rate: Rate = 1e-3,
     batch_size: Count = 64,
     steps: Count = 10_000,
@@ -118,7 +124,7 @@ def glow(
     """Glow: steps of a norm, a mixing of channels by a matrix and an affine coupling, in levels.
 
     Half of the channels leave after each level but the last, with a mean and scale that the other
-    half sets. Levels of intensity are dequantised with uniform noise, which makes the density a
+    half sets. Levels of intensity are dequantised with noise, which makes the density a
     lower bound. The paper has 32 steps a level and networks of 512 channels.
 
     References:
@@ -138,6 +144,8 @@ def glow(
             of up to 16 pixels a side, and 0 for larger ones.
         logit: The margin of the logit that levels of intensity pass through once they are
             dequantised; 0 leaves it out, as in the paper, and none means 0.05.
+        dequantisation: The law of the noise that makes levels real: uniform, or learned as in
+            Flow++ (https://arxiv.org/abs/1902.00275), which tightens the bound.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -164,6 +172,7 @@ def glow(
         space,
         context_space,
         logit=logit,
+        noise=_noise(space, dequantisation),
         learning_rate=learning_rate,
         batch_size=batch_size,
         steps=steps,
@@ -176,6 +185,7 @@ def _image_flow(
     context_space: Categorical | Real | None,
     *,
     logit: float | None,
+    noise: LevelNoise | None,
     learning_rate: float,
     batch_size: int,
     steps: int,
@@ -184,12 +194,23 @@ def _image_flow(
         logit = 0.05 if isinstance(space, Discrete) else 0.0
     return trained_flow(
         Flow(bijection, Gaussian(space.features), space.shape, context_space),
-        dequantising(space, logit or None, flat=False),
+        dequantising(space, logit or None, flat=False, noise=noise),
         space,
         learning_rate=learning_rate,
         batch_size=batch_size,
         steps=steps,
     )
+
+
+def _noise(space: Space, dequantisation: str) -> LevelNoise | None:
+    if dequantisation == "uniform":
+        return None
+    if not isinstance(space, Discrete):
+        raise PthetaError(
+            f"variational dequantisation is for levels, and this is {space.describe()}."
+        )
+    hidden_channels = 16 if space.features < 64 else 32
+    return LevelNoise(_image(space), space.levels, hidden_channels=hidden_channels)
 
 
 def _checkerboards(count: int, channels: int, conditioner: Conditioner) -> list[Bijection]:
