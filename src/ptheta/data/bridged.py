@@ -112,9 +112,7 @@ class _Joined(nn.Module, Generic[A]):
             if isinstance(module, SupportsInitializeContext):
                 module.initialize_context(context)
         if isinstance(self.model, SupportsInitialize):
-            with torch.no_grad():
-                u = self.bridge.to_reals(x)[0]
-            self.model.initialize(u, context)
+            self.model.initialize(self.bridge.at_start(x), context)
 
 
 class Bridged(_Joined[M]):

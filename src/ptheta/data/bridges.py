@@ -42,7 +42,8 @@ class Bridge(nn.Module, ABC):
     """A map from data to reals and back.
 
     Required: `to_reals`, `to_data`. Optional: `initialize`, which fits to training data;
-    `at_centre`, where `to_reals` draws noise. Promised: ``to_data(to_reals(x)[0]) == x``.
+    `at_centre`, where `to_reals` draws noise; `at_start`, where it asks a network. Promised:
+    ``to_data(to_reals(x)[0]) == x``.
     """
 
     stochastic: bool = False
@@ -65,6 +66,10 @@ class Bridge(nn.Module, ABC):
     def at_centre(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """As `to_reals`, with the mean of the noise in place of a draw."""
         return self.to_reals(x)
+
+    def at_start(self, x: Tensor) -> Tensor:
+        """The reals that `to_reals` gives before anything is learned, at little cost."""
+        return self.to_reals(x)[0]
 
     def initialize(self, x: Tensor) -> None:
         """Fits what depends on the training data."""
@@ -102,11 +107,15 @@ class Chain(Bridge):
             u = bridge.to_data(u)
         return u
 
-    @torch.no_grad()
+    def at_start(self, x: Tensor) -> Tensor:
+        for bridge in self.steps:
+            x = bridge.at_start(x)
+        return x
+
     def initialize(self, x: Tensor) -> None:
         for bridge in self.steps:
             bridge.initialize(x)
-            x = bridge.to_reals(x)[0]
+            x = bridge.at_start(x)
 
 
 class Flatten(Bridge):
@@ -138,7 +147,7 @@ class Dequantise(Bridge):
             value is real already and is left alone.
         dtype: The dtype of the data, for the way back.
         noise: What draws noise in [0, 1] given examples all of whose values are levels, with its
-            log-density; None means uniform noise.
+            log-density, and starts uniform; None means uniform noise.
     """
 
     stochastic = True
@@ -156,6 +165,9 @@ class Dequantise(Bridge):
             noise, log_density = self.noise(x)
             return x + noise, -log_density
         return self._shift(x, torch.rand(x.shape, device=x.device))
+
+    def at_start(self, x: Tensor) -> Tensor:
+        return self._shift(x, torch.rand(x.shape, device=x.device))[0]
 
     def at_centre(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self._shift(x, torch.full(x.shape, 0.5, device=x.device))

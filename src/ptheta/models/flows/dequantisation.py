@@ -16,8 +16,6 @@ from ptheta.models.flows.image_coupling import CheckerboardCoupling
 from ptheta.models.flows.univariate import Affine
 from ptheta.networks.convolutional import ResidualCNN
 
-_ROWS = 1000  # that are worked out at a time, since a training set may be asked for whole
-
 
 class LevelNoise(nn.Module):
     r"""Noise in [0, 1] given an image of levels: :math:`u = \sigma(f(\epsilon; x))`.
@@ -75,11 +73,6 @@ class LevelNoise(nn.Module):
         Arguments:
             x: The levels, with shape (batch, *shape).
         """
-        drawn = [self._draw(rows) for rows in x.split(_ROWS)]
-        noise, log_density = zip(*drawn, strict=True)
-        return torch.cat(noise), torch.cat(log_density)
-
-    def _draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         start = self.base.draw(len(x))
         seen = x.to(start.dtype) / self.half_range - 1
         logit, log_det = self.bijection.forward_and_log_det(start.unflatten(1, self.shape), seen)
