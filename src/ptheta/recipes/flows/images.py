@@ -80,7 +80,8 @@ def realnvp_multiscale(
     shape = _image(space)
     width = hidden_channels or (16 if space.features < 64 else 32)
     conditioner = _conditioner(shape, context_space, width, blocks, dropout)
-    possible = _halvings(shape) + 1
+    # a checkerboard of one pixel would have nothing to condition on
+    possible = _halvings(shape) + int(shape[1] * shape[2] > 4 ** _halvings(shape))
     count = levels or min(4, _halvings(shape, least=4) + 1)
     if count > possible:
         raise PthetaError(_too_many(count, shape, possible))
@@ -259,8 +260,11 @@ def _image(space: Space) -> Shape:
     if space.layout != "image" or len(space.shape) != 3 or isinstance(space, Categorical):
         raise PthetaError(f"it models images, and this is: {space.describe()}.")
     channels, height, width = space.shape
-    if space.features < 2:
-        raise PthetaError("an image of one value has nothing for a coupling to condition on.")
+    if height * width < 2:
+        raise PthetaError(
+            "an image of one pixel has none beside it to condition on; 'nsf-autoregressive' and "
+            "'maf' take it."
+        )
     return channels, height, width
 
 
