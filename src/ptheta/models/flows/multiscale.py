@@ -57,7 +57,7 @@ class MultiScale(Bijection):
 
     References:
         Density estimation using Real NVP (Dinh, Sohl-Dickstein & Bengio, 2016),
-        https://arxiv.org/abs/1605.08803, section 3.6 and equations 14 to 16
+        https://arxiv.org/abs/1605.08803, section 3.6
 
     Arguments:
         levels: The bijections of the levels, that of the data first.
