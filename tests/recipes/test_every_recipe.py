@@ -106,6 +106,7 @@ OTHERS = [
         (n, {"convolutional": True, "exact_features": 1}, "image")
         for n in ("i-resnet", "residual-flow")
     ],
+    ("realnvp-multiscale", {"dequantisation": "variational", "blocks": 1}, "image"),
 ]
 
 

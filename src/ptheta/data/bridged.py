@@ -67,6 +67,10 @@ class _Coded(SupportsSample, SupportsEncode, SupportsDecode, Protocol):
 class _Flow(_Coded, SupportsLogProb, Protocol):
     """What a flow offers."""
 
+    def sample(self, n: int, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
+        """Draws, of noise scaled by a temperature."""
+        ...
+
 
 @runtime_checkable
 class _Bound(_Coded, SupportsElbo, Protocol):
@@ -109,7 +113,7 @@ class _Joined(nn.Module, Generic[A]):
             if isinstance(module, SupportsInitializeContext):
                 module.initialize_context(context)
         if isinstance(self.model, SupportsInitialize):
-            self.model.initialize(self.bridge.to_reals(x)[0], context)
+            self.model.initialize(self.bridge.at_start(x), context)
 
 
 class Bridged(_Joined[M]):
@@ -222,6 +226,16 @@ class _BridgedLatent(Bridged[F]):
 class BridgedFlow(_BridgedLatent[_Flow]):
     """A flow across an exact bridge."""
 
+    def sample(self, n: int, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
+        """Draws, with shape (n, *space.shape), inside the space.
+
+        Arguments:
+            n: The number of draws.
+            context: What they are conditioned on, with n rows.
+            temperature: What the noise is multiplied by; other than 1 it changes the law.
+        """
+        return _tempered(self, n, context, temperature)
+
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """log p(x) in nats of the data, with shape (batch,)."""
         return _log_prob(self, x, context)
@@ -229,6 +243,10 @@ class BridgedFlow(_BridgedLatent[_Flow]):
 
 class BridgedFlowBound(_BridgedLatent[_Flow]):
     """A flow over dequantised data: a lower bound on the mass of the data."""
+
+    def sample(self, n: int, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
+        """As `BridgedFlow.sample`."""
+        return _tempered(self, n, context, temperature)
 
     def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
         """As `BridgedBound.elbo`."""
@@ -260,6 +278,14 @@ def _log_prob(
 ) -> Tensor:
     u, log_det = self.bridge.to_reals(_checked(self, x))
     return self.model.log_prob(u, c) + log_det
+
+
+@torch.no_grad()
+def _tempered(
+    self: "BridgedFlow | BridgedFlowBound", n: int, c: Tensor | None, temperature: float
+) -> Tensor:
+    drawn = self.model.sample(n, c, temperature=temperature)
+    return self.bridge.to_data(drawn).to(self.space.dtype)
 
 
 def _class_log_prob(self: "BridgedClassifier | BridgedJoint", x: Tensor) -> Tensor:

@@ -42,7 +42,8 @@ class Bridge(nn.Module, ABC):
     """A map from data to reals and back.
 
     Required: `to_reals`, `to_data`. Optional: `initialize`, which fits to training data;
-    `at_centre`, where `to_reals` draws noise. Promised: ``to_data(to_reals(x)[0]) == x``.
+    `at_centre`, where `to_reals` draws noise; `at_start`, where it asks a network. Promised:
+    ``to_data(to_reals(x)[0]) == x``.
     """
 
     stochastic: bool = False
@@ -65,6 +66,10 @@ class Bridge(nn.Module, ABC):
     def at_centre(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """As `to_reals`, with the mean of the noise in place of a draw."""
         return self.to_reals(x)
+
+    def at_start(self, x: Tensor) -> Tensor:
+        """The reals that `to_reals` gives before anything is learned, at little cost."""
+        return self.to_reals(x)[0]
 
     def initialize(self, x: Tensor) -> None:
         """Fits what depends on the training data."""
@@ -102,10 +107,15 @@ class Chain(Bridge):
             u = bridge.to_data(u)
         return u
 
+    def at_start(self, x: Tensor) -> Tensor:
+        for bridge in self.steps:
+            x = bridge.at_start(x)
+        return x
+
     def initialize(self, x: Tensor) -> None:
         for bridge in self.steps:
             bridge.initialize(x)
-            x = bridge.to_reals(x)[0]
+            x = bridge.at_start(x)
 
 
 class Flatten(Bridge):
@@ -127,27 +137,37 @@ class Flatten(Bridge):
 
 
 class Dequantise(Bridge):
-    r"""Adds uniform noise to levels: :math:`u = x + \epsilon`, :math:`\epsilon \sim U[0, 1)`.
+    r"""Adds noise to levels: :math:`u = x + \epsilon`, :math:`\epsilon \sim U[0, 1)` or learned.
 
-    Back, a real falls to the level below it, and beyond the ends to the last level.
+    The log-determinant of noise of another density than 1 is minus its log-density. Back, a real
+    falls to the level below it, and beyond the ends to the last level.
 
     Arguments:
         levels: The number of levels of each value, with the shape of one example; 0 where a
             value is real already and is left alone.
         dtype: The dtype of the data, for the way back.
+        noise: What draws noise in [0, 1] given examples all of whose values are levels, with its
+            log-density, and starts uniform; None means uniform noise.
     """
 
     stochastic = True
     levels: Tensor
 
-    def __init__(self, levels: Tensor, dtype: torch.dtype) -> None:
+    def __init__(self, levels: Tensor, dtype: torch.dtype, noise: nn.Module | None = None) -> None:
         super().__init__()
+        self.noise = noise
         self.register_buffer("levels", levels, persistent=False)
         self.dtype = dtype
         self.everywhere = bool((levels > 0).all())
 
     def to_reals(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.noise is not None:
+            noise, log_density = self.noise(x)
+            return x + noise, -log_density
         return self._shift(x, torch.rand(x.shape, device=x.device))
+
+    def at_start(self, x: Tensor) -> Tensor:
+        return self._shift(x, torch.rand(x.shape, device=x.device))[0]
 
     def at_centre(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self._shift(x, torch.full(x.shape, 0.5, device=x.device))
@@ -347,12 +367,20 @@ def scaling(space: Space) -> Bridge:
     return Chain(steps)
 
 
-def dequantising(space: Space, logit: float | None = None) -> Bridge:
+def dequantising(
+    space: Space,
+    logit: float | None = None,
+    *,
+    flat: bool = True,
+    noise: nn.Module | None = None,
+) -> Bridge:
     """The bridge for models that live on the reals: everything becomes a standardised vector.
 
     Arguments:
         space: The space of the data.
         logit: The margin of the logit that dequantised levels pass through; None leaves it out.
+        flat: Whether examples become vectors, and do not keep their shape.
+        noise: What draws the noise of levels given the data; None means uniform noise.
 
     Returns:
         A bridge to vectors of `space.features` reals; it is stochastic where there are levels.
@@ -382,12 +410,13 @@ def dequantising(space: Space, logit: float | None = None) -> Bridge:
         if isinstance(group.space, Discrete):
             levels[list(group.positions)] = group.space.levels
     if (levels > 0).any():
-        steps.append(Dequantise(levels.reshape(space.shape), space.dtype))
+        steps.append(Dequantise(levels.reshape(space.shape), space.dtype, noise))
     if logit is not None and isinstance(space, Discrete):
         steps.append(Logit(space.levels, logit))
     dtype = torch.float64 if isinstance(space, Table) else torch.float32
     steps.append(Standardise(space.shape, dtype=dtype))
-    steps.append(Flatten(space.shape))
+    if flat:
+        steps.append(Flatten(space.shape))
     return Chain(steps)
 
 

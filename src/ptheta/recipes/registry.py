@@ -66,6 +66,8 @@ RECIPES: dict[str, str] = {
     "radial": "ptheta.recipes.flows.linear:radial",
     "nice": "ptheta.recipes.flows.coupling:nice",
     "realnvp": "ptheta.recipes.flows.coupling:realnvp",
+    "realnvp-multiscale": "ptheta.recipes.flows.images:realnvp_multiscale",
+    "glow": "ptheta.recipes.flows.images:glow",
     "nsf-coupling": "ptheta.recipes.flows.coupling:nsf_coupling",
     "maf": "ptheta.recipes.flows.autoregressive:maf",
     "iaf": "ptheta.recipes.flows.autoregressive:iaf",

@@ -6,12 +6,15 @@ import torch
 from ptheta.models.flows.bases import Gaussian
 from ptheta.models.flows.coupling import Coupling
 from ptheta.models.flows.flow import Flow
-from ptheta.models.flows.univariate import Affine
+from ptheta.models.flows.univariate import Affine, Shift
+from ptheta.random import seeded
 from ptheta.spaces import Categorical
 
+AFFINE = Affine()
 
-def coupling(features, context_features=0):
-    bijection = Coupling(Affine(), features, context_features, hidden_features=(16, 16))
+
+def coupling(features, context_features=0, univariate=AFFINE):
+    bijection = Coupling(univariate, features, context_features, hidden_features=(16, 16))
     with torch.no_grad():  # the map starts as the identity, which would prove little
         for parameter in bijection.network[-1].parameters():
             parameter.normal_(0, 0.5)
@@ -41,6 +44,34 @@ def test_reparameterised_draws_carry_gradient_and_plain_draws_none():
     model.rsample(3).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
     assert not model.sample(3).requires_grad
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0, 2.0])
+def test_a_temperature_scales_the_noise_of_draws(temperature):
+    model = flow(coupling(3), 3)
+    with seeded(1):
+        drawn = model.sample(20, temperature=temperature)
+    with seeded(1):
+        noise = model.base.draw(20)
+    torch.testing.assert_close(model.encode(drawn), temperature * noise, atol=1e-5, rtol=1e-4)
+
+
+def test_a_flow_that_keeps_volumes_is_drawn_from_its_density_to_a_power():
+    bijection = coupling(2, univariate=Shift())
+    model = flow(bijection, 2)
+    with seeded(2):
+        drawn = model.sample(20_000, temperature=0.7)
+    log_p = model.log_prob(drawn).detach()
+    # under p^(1/T^2) the noise has variance T^2, so that -log p is log(2 pi) + T^2 on average
+    error = float(log_p.std()) / math.sqrt(20_000)
+    expected = -math.log(2 * math.pi) - 0.7**2
+    assert float(log_p.mean()) == pytest.approx(expected, abs=4 * error)
+
+
+@pytest.mark.parametrize("temperature", [-0.1, math.inf, math.nan])
+def test_a_temperature_that_is_none_is_refused(temperature):
+    with pytest.raises(ValueError, match="temperature must be 0 or more"):
+        flow(coupling(2), 2).sample(3, temperature=temperature)
 
 
 def test_a_context_is_asked_for_and_refused():

@@ -1,6 +1,6 @@
-"""What recipes of flows share: a bijection of vectors, joined to data and trained."""
+"""What recipes of flows share: a flow joined to data and trained, and one of vectors."""
 
-__all__ = ["Objective", "dropout_of", "vector_flow"]
+__all__ = ["Objective", "dropout_of", "trained_flow", "vector_flow"]
 
 from typing import Any, Literal
 
@@ -54,7 +54,38 @@ def vector_flow(
         steps: The number of steps where no budget is given.
     """
     flow = Flow(bijection, base or Gaussian(space.features), context_space=context_space)
-    bridge = dequantising(space, logit)
+    return trained_flow(
+        flow,
+        dequantising(space, logit),
+        space,
+        objective=objective,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        steps=steps,
+    )
+
+
+def trained_flow(
+    flow: Flow,
+    bridge: Bridge,
+    space: Space,
+    *,
+    objective: Objective = "likelihood",
+    learning_rate: float,
+    batch_size: int,
+    steps: int,
+) -> Algorithm:
+    """A flow joined to data, and what it is trained by.
+
+    Arguments:
+        flow: The flow on the reals.
+        bridge: The bridge from the data to the reals.
+        space: What one example is.
+        objective: What it is trained by.
+        learning_rate: The step size of Adam.
+        batch_size: The number of examples in a batch.
+        steps: The number of steps where no budget is given.
+    """
     if objective == "score-matching" and bridge.stochastic:
         raise PthetaError(
             "score matching needs a density without jumps, and dequantised levels have them; "
