@@ -39,9 +39,9 @@ class RationalQuadratic(Univariate):
 
     Example:
         >>> spline = RationalQuadratic(bins=4)
-        >>> x = torch.tensor([-9.0, 0.5, 9.0])
+        >>> x = torch.tensor([-9.0, 0.0, 9.0])
         >>> spline.inverse(x, torch.zeros(spline.size, 3))[0]
-        tensor([-9.0000,  0.5000,  9.0000])
+        tensor([-9.,  0.,  9.])
     """
 
     bins: int = 8
