@@ -197,5 +197,5 @@ def test_rows_of_many_values_are_taken_in_parts(monkeypatch):
     torch.manual_seed(0)
     map_, x, context = of_vectors(3, 2), torch.randn(7, 3), torch.randn(7, 2)
     whole = map_.inverse_and_log_det(x, context)
-    monkeypatch.setattr("ptheta.models.flows.residual._NUMBERS", 18)
+    monkeypatch.setattr("ptheta.models.flows.residual._NUMBERS", 6)
     torch.testing.assert_close(map_.inverse_and_log_det(x, context), whole)

@@ -12,6 +12,8 @@ from ptheta.models.flows.bijections import Bijection
 from ptheta.models.flows.fixed_point import with_implicit_gradient
 from ptheta.networks.monotone import Monotone, MonotoneConv2d, MonotoneLinear, MonotoneNetwork
 
+_START = 0.1  # of the weights of a layer that would keep the variance
+
 
 class Mint(Bijection):
     r"""Adds a masked network that grows with each value: :math:`z = t \odot x + h(x)`, t > 0.
@@ -161,5 +163,8 @@ def mint_of_images(
 def _mint(
     layers: Sequence[Monotone], owners: Sequence[Tensor], shape: tuple[int, ...], backwards: bool
 ) -> Mint:
+    with torch.no_grad():
+        # the map starts near the identity: many far from it have heavy tails
+        layers[-1].get_parameter("layer.weight").mul_(_START)
     sizes = [len(owner) for owner in owners[1:-1]]
     return Mint(MonotoneNetwork(layers, sizes), shape, backwards=backwards)

@@ -13,7 +13,7 @@ from ptheta.models.flows.fixed_point import fixed_point, with_implicit_gradient
 from ptheta.models.flows.log_dets import Series, exact_log_det, series_log_det
 from ptheta.networks.contraction import Contraction, Function
 
-_NUMBERS = 1 << 24  # of Jacobians that are held at a time
+_NUMBERS = 1 << 14  # rows of Jacobians that are found at a time
 
 
 class Residual(Bijection):
@@ -83,7 +83,7 @@ class Residual(Bijection):
 
     def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         g = self.network.bounded()
-        rows = max(1, _NUMBERS // x.shape[1:].numel() ** 2)
+        rows = max(1, _NUMBERS // x.shape[1:].numel())
         given = repeat(None) if context is None else context.split(rows)
         parts = [
             exact_log_det(_given(g, its), part)

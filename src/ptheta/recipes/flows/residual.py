@@ -35,14 +35,14 @@ def i_resnet(
     space: Space,
     context_space: Categorical | Real | None = None,
     *,
-    layers: Count = 10,
+    layers: Count = 8,
     hidden_features: Count | None = None,
     lipschitz: Slope = 0.9,
     terms: Count = 10,
     exact_features: Count = 4,
     largest_features: Count = 256,
     convolutional: bool = False,
-    learning_rate: Rate = 1e-3,
+    learning_rate: Rate = 4e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:
@@ -63,7 +63,7 @@ def i_resnet(
         context_space: What the model is conditioned on, if anything.
         layers: The number of blocks.
         hidden_features: The width of the two hidden layers in each, or their channels where they
-            are convolutions; none means 128, and 32 channels.
+            are convolutions; none means 64, and 32 channels.
         lipschitz: The largest slope of a block.
         terms: The number of terms of the series.
         exact_features: The number of values of an example up to which the log-determinant is
@@ -99,7 +99,7 @@ def residual_flow(
     space: Space,
     context_space: Categorical | Real | None = None,
     *,
-    layers: Count = 10,
+    layers: Count = 8,
     hidden_features: Count | None = None,
     lipschitz: Slope = 0.98,
     terms: Count = 2,
@@ -107,7 +107,7 @@ def residual_flow(
     exact_features: Count = 4,
     largest_features: Count = 256,
     convolutional: bool = False,
-    learning_rate: Rate = 1e-3,
+    learning_rate: Rate = 4e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:
@@ -125,7 +125,7 @@ def residual_flow(
         context_space: What the model is conditioned on, if anything.
         layers: The number of blocks.
         hidden_features: The width of the two hidden layers in each, or their channels where they
-            are convolutions; none means 128, and 32 channels.
+            are convolutions; none means 64, and 32 channels.
         lipschitz: The largest slope of a block.
         terms: The number of terms of the series that are always taken.
         stop: The probability, after each of them, that no further one is.
@@ -164,7 +164,7 @@ def mintnet(
     *,
     layers: Count = 6,
     hidden_features: Count | None = None,
-    learning_rate: Rate = 1e-3,
+    learning_rate: Rate = 4e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:
@@ -231,7 +231,7 @@ def _residual(
         if shape is None:
             network = contraction_of_vectors(
                 space.features,
-                [hidden_features or 128] * 2,
+                [hidden_features or 64] * 2,
                 activation,
                 lipschitz=lipschitz,
                 context_features=context_features,
