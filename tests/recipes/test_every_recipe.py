@@ -1,5 +1,7 @@
 """The shipped checks over the whole registry, on every kind of space that a recipe accepts."""
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -30,6 +32,7 @@ CLASSES, NUMBERS = Categorical(categories=3), Real((2,))
 SENTENCES = Categorical((5,), 4, ("a", "b", "c", ""), layout="sequence")
 
 
+@cache
 def accepted(name, space, context=None):
     try:
         build(name, space, context)
