@@ -7,6 +7,7 @@ networks of two hidden layers, alike in all libraries, and is trained for a few 
 more layer would be needed for the splines of normflows, which are therefore left out.
 """
 
+from loops import bare  # isort: skip
 from timing import interleaved, machine  # isort: skip
 
 import argparse
@@ -169,16 +170,7 @@ def data(rows: int, features: int) -> Tensor:
 
 def training(system: System, x: Tensor) -> Callable[[], int]:
     """A step of training, by the same optimiser for all."""
-    adam = torch.optim.Adam(system.module.parameters(), lr=1e-3, fused=True)
-
-    def step() -> int:
-        adam.zero_grad()
-        (-system.log_prob(x).mean()).backward()
-        nn.utils.clip_grad_norm_(system.module.parameters(), 5.0)
-        adam.step()
-        return len(x)
-
-    return step
+    return bare(lambda x: -system.log_prob(x).mean(), system.module, x, steps=1, clip=5.0)
 
 
 @torch.no_grad()

@@ -152,6 +152,7 @@ def register(name: str, recipe: Callable[..., Algorithm]) -> None:
     if name in RECIPES:
         raise ValueError(f"ptheta has a recipe '{name}' of its own; take another name")
     _REGISTERED[name] = recipe
+    serving.cache_clear()
 
 
 def importable(name: str) -> bool:
@@ -218,6 +219,7 @@ def build(
         ) from None
 
 
+@cache
 def serving(space: Space, context_space: Categorical | Real | None = None) -> tuple[str, ...]:
     """The recipes that can model a space with their default settings.
 

@@ -163,10 +163,10 @@ class _Directed(nn.Module):
 
     def __init__(self, tried: _Tried, forward: bool) -> None:
         super().__init__()
+        self.tried = tried
+        # as a part of the module, so that its parameters are exchanged
         self.bijection = tried.bijection
         self.direction = forward
 
     def forward(self, start: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if self.direction:
-            return self.bijection.forward_and_log_det(start, context)
-        return self.bijection.inverse_and_log_det(start, context)
+        return self.tried(self.direction, start, context)

@@ -96,7 +96,7 @@ class Flow(Normalised):
         """
         if not (math.isfinite(temperature) and temperature >= 0):
             raise ValueError(f"the temperature must be 0 or more, got {temperature}")
-        return self.decode(temperature * self.base.draw(n), context)
+        return self.decode(temperature * self.latent(n), context)
 
     def rsample(self, n: int, context: Tensor | None = None) -> Tensor:
         """Draws that carry gradient to the parameters, with shape (n, *shape)."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ptheta.models.flows.bijections import Bijection
+from ptheta.networks.context import LearnedVector
 
 
 class Scaling(Bijection):
@@ -114,10 +115,7 @@ class LULinear(Bijection):
         self.lower = nn.Parameter(lower.tril(-1).float())
         self.upper = nn.Parameter(upper.triu(1).float())
         self.log_diagonal = nn.Parameter(diagonal.abs().log().float())
-        self.shift = nn.Parameter(torch.zeros(len(matrix)))
-        self.given = (
-            nn.Linear(context_features, len(matrix), bias=False) if context_features else None
-        )
+        self.shift = LearnedVector(torch.zeros(len(matrix)), context_features)
 
     def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         lower, upper = self._factors()
@@ -138,10 +136,7 @@ class LULinear(Bijection):
         return self.lower.tril(-1) + one, upper
 
     def _shift(self, x: Tensor, context: Tensor | None) -> Tensor:
-        shift = self.shift.expand(len(x), -1)
-        if self.given is not None and context is not None:
-            shift = shift + self.given(context)
-        return shift.reshape(*x.shape[:2], *(1,) * (x.dim() - 2))
+        return self.shift(context).reshape(-1, x.shape[1], *(1,) * (x.dim() - 2))
 
     def _log_det(self, x: Tensor) -> Tensor:
         return (self.log_diagonal.sum() * x.shape[2:].numel()).expand(len(x))

@@ -153,11 +153,12 @@ def _layers(
     dropout: float | None,
 ) -> list[Bijection]:
     order = range(space.features)
+    given = ContextFeatures(context_space).features
     return [
         MaskedAutoregressive(
             univariate,
             space.features,
-            ContextFeatures(context_space).features,
+            given,
             (hidden_features, hidden_features),
             order=order if layer % 2 == 0 else order[::-1],
             dropout=dropout_of(space) if dropout is None else dropout,

@@ -190,6 +190,7 @@ def _couplings(
             "a coupling needs at least two values in an example, one to condition on; "
             "'nsf-autoregressive', 'maf' and 'gmm' take one."
         )
+    given = ContextFeatures(context_space).features
     steps: list[Bijection] = []
     for layer in range(layers):
         # both halves are moved in turn; then the values are dealt out anew
@@ -199,7 +200,7 @@ def _couplings(
             Coupling(
                 univariate,
                 features,
-                ContextFeatures(context_space).features,
+                given,
                 (hidden_features, hidden_features),
                 flip=layer % 2 == 1,
                 activation=activation,
