@@ -6,6 +6,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 
+from ptheta.cli import main
 from ptheta.data.dataset import Data, Split
 from ptheta.spaces import Discrete, Real
 
@@ -14,6 +15,20 @@ def split(x, context=None, sizes=(0.7, 0.1, 0.2)):
     ends = [round(len(x) * sum(sizes[:i])) for i in range(1, 4)]
     parts = [slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2])]
     return [Split(x[p], None if context is None else context[p]) for p in parts]
+
+
+@pytest.fixture(scope="session")
+def exit_code():
+    """Runs a command; gives its exit code."""
+
+    def run(*arguments):
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            return stop.code or 0
+        return 0
+
+    return run
 
 
 @pytest.fixture

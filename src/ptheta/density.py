@@ -3,9 +3,10 @@
 __all__ = ["Density", "densities", "device_of", "draw", "evaluating"]
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from ptheta.protocols import (
     SupportsLogProb,
     SupportsLogProbEstimate,
     SupportsSample,
+    SupportsSampleTempered,
     SupportsUnnormalizedLogProb,
     capabilities,
     density_kind,
@@ -108,6 +110,7 @@ def draw(
     n: int,
     context: Tensor | None = None,
     *,
+    temperature: float = 1.0,
     batch_size: Count = 1000,
     seed: Seed | None = 0,
 ) -> Tensor:
@@ -117,6 +120,8 @@ def draw(
         model: The model.
         n: The number of draws.
         context: What each is conditioned on, with shape (n, *context_shape).
+        temperature: What noise is multiplied by, for models that have `sample_tempered`; other
+            than 1 it changes the law.
         batch_size: The number of draws made at a time.
         seed: The seed; the same seed and batch size give the same draws.
 
@@ -124,8 +129,8 @@ def draw(
         The draws, with shape (n, *space.shape), on the CPU.
 
     Raises:
-        PthetaError: The model cannot be sampled, no draws are asked for, or the context is not
-            what the model was fitted with.
+        PthetaError: The model cannot be sampled, or not at this temperature, no draws are asked
+            for, or the context is not what the model was fitted with.
     """
     if n < 1:
         raise PthetaError(f"the number of draws must be at least 1, got {n}.")
@@ -134,12 +139,13 @@ def draw(
         hint = " `ptheta classify` measures it." if "class_log_prob" in offered else ""
         raise PthetaError(f"this model cannot be sampled: it offers {', '.join(offered)}.{hint}")
     refuse_context(context, n)
+    sample = model.sample if temperature == 1 else _tempered(model, temperature)
     device = device_of(model)
     parts: list[Tensor] = []
     with seeded(seed), evaluating(model), in_sentences():
         for batch in batches(n, batch_size):
             c = None if context is None else context[batch].to(device)
-            parts.append(model.sample(batch.stop - batch.start, c).cpu())
+            parts.append(sample(batch.stop - batch.start, c).cpu())
     return torch.cat(parts)
 
 
@@ -164,6 +170,15 @@ def device_of(model: nn.Module) -> torch.device:
     for tensor in (*model.parameters(), *model.buffers()):
         return tensor.device
     return torch.device("cpu")
+
+
+def _tempered(model: nn.Module, temperature: float) -> Callable[[int, Tensor | None], Tensor]:
+    if not isinstance(model, SupportsSampleTempered):
+        raise PthetaError(
+            "this model draws at temperature 1 alone: it offers "
+            f"{', '.join(capabilities(model))}, and `sample_tempered` is what flows have."
+        )
+    return partial(model.sample_tempered, temperature=temperature)
 
 
 def _ask(model: nn.Module, x: Tensor, context: Tensor | None, particles: int) -> Tensor:

@@ -22,6 +22,7 @@ __all__ = [
     "SupportsLogRatio",
     "SupportsRsample",
     "SupportsSample",
+    "SupportsSampleTempered",
     "SupportsScore",
     "SupportsUnnormalizedLogProb",
     "capabilities",
@@ -41,6 +42,17 @@ class SupportsSample(Protocol):
 
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:
         """Draws without gradient, with shape (n, *space.shape), inside the space."""
+        ...
+
+
+@runtime_checkable
+class SupportsSampleTempered(Protocol):
+    """Draws from the model at a temperature."""
+
+    def sample_tempered(
+        self, n: int, context: Tensor | None = None, *, temperature: float
+    ) -> Tensor:
+        """Draws of noise scaled by the temperature, with shape (n, *space.shape)."""
         ...
 
 
@@ -226,6 +238,7 @@ class SupportsInitializeContext(Protocol):
 
 Capability = Literal[
     "sample",
+    "sample_tempered",
     "rsample",
     "log_prob",
     "elbo",
@@ -244,6 +257,7 @@ DensityKind = Literal["exact", "bound", "estimate", "unnormalised", "none"]
 
 _CAPABILITIES: dict[Capability, type] = {
     "sample": SupportsSample,
+    "sample_tempered": SupportsSampleTempered,
     "rsample": SupportsRsample,
     "log_prob": SupportsLogProb,
     "elbo": SupportsElbo,

@@ -32,7 +32,7 @@ class Density(Sampler):
 
 
 class Flow(Density):
-    def sample(self, n, context=None, *, temperature=1.0):
+    def sample_tempered(self, n, context=None, *, temperature):
         return temperature * torch.randn(n, self.features)
 
     def encode(self, x, context=None):
@@ -75,7 +75,11 @@ def fitted(model, space, bridge):
     [
         (Sampler, {"sample"}, {"sample"}),
         (Density, {"sample", "log_prob"}, {"sample", "elbo"}),
-        (Flow, {"sample", "log_prob", "encode", "decode"}, {"sample", "elbo", "encode", "decode"}),
+        (
+            Flow,
+            {"sample", "sample_tempered", "log_prob", "encode", "decode"},
+            {"sample", "sample_tempered", "elbo", "encode", "decode"},
+        ),
         (Bound, {"sample", "elbo", "encode", "decode"}, {"sample", "elbo", "encode", "decode"}),
         (Energy, {"sample", "unnormalized_log_prob"}, {"sample", "unnormalized_log_prob"}),
     ],
@@ -131,11 +135,11 @@ def test_samples_lie_in_the_space_and_have_its_dtype():
 def test_a_temperature_reaches_the_noise_of_a_flow(space):
     model, x = fitted(Flow(2), space, dequantising)
     with seeded(4):
-        cold, warm = model.sample(4000, temperature=0.5), model.sample(4000)
+        cold, warm = model.sample_tempered(4000, temperature=0.5), model.sample(4000)
     ratio = cold.double().std() / warm.double().std()
     # levels are cut at the ends and rounded, which the colder draws hardly meet
     assert float(ratio) == pytest.approx(0.5, abs=0.02 if space == REAL else 0.2)
-    assert len(model.sample(3, temperature=0.0).unique(dim=0)) == 1
+    assert len(model.sample_tempered(3, temperature=0.0).unique(dim=0)) == 1
 
 
 def test_encode_takes_levels_at_the_centre_so_that_it_is_no_draw():

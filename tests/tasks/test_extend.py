@@ -3,7 +3,6 @@ import json
 import pytest
 import torch
 
-from ptheta.cli import main
 from ptheta.data.load import load_data
 from ptheta.data.text import prompt_codes
 from ptheta.errors import PthetaError
@@ -65,17 +64,8 @@ def test_what_has_no_characters_has_no_prompt(space):
         prompt_codes("a", space)
 
 
-def exit_code(*arguments):
-    """The exit code of a command."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return stop.code or 0
-    return 0
-
-
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, exit_code):
     """A run on 'abc, ' again and again, in windows of 10."""
     folder = tmp_path_factory.mktemp("text")
     (folder / "a.txt").write_text("abc, " * 200)
@@ -100,7 +90,7 @@ def test_the_first_look_at_a_text_is_a_text(run):
     assert {len(look.removesuffix("\n")) for look in looks} == {10}
 
 
-def test_a_prompt_is_gone_on_with_beyond_the_window(run, tmp_path, capsys):
+def test_a_prompt_is_gone_on_with_beyond_the_window(run, tmp_path, capsys, exit_code):
     out = tmp_path / "out.txt"
     code = exit_code(
         *("sample", run, "-n", 3, "--prompt", "c, a", "--length", 44, "-o", out),
@@ -111,7 +101,7 @@ def test_a_prompt_is_gone_on_with_beyond_the_window(run, tmp_path, capsys):
     assert out.read_text() == "\n\n".join(["c, a" + "bc, a" * 8] * 3) + "\n"
 
 
-def test_options_without_a_prompt_begin_with_nothing(run, tmp_path):
+def test_options_without_a_prompt_begin_with_nothing(run, tmp_path, exit_code):
     greedy, table = tmp_path / "greedy.txt", tmp_path / "long.csv"
     assert exit_code("sample", run, "-n", 5, "--temperature", 0, "-o", greedy) == 0
     lines = greedy.read_text().split("\n\n")
@@ -133,12 +123,14 @@ def test_options_without_a_prompt_begin_with_nothing(run, tmp_path):
         (("--temperature", -1), "--temperature"),
     ],
 )
-def test_what_cannot_be_gone_on_with_is_one_sentence(run, tmp_path, capsys, arguments, sentence):
+def test_what_cannot_be_gone_on_with_is_one_sentence(
+    run, tmp_path, capsys, arguments, sentence, exit_code
+):
     assert exit_code("sample", run, *arguments, "-o", tmp_path / "out.txt") == 2
     assert sentence in capsys.readouterr().err
 
 
-def test_a_run_that_cannot_go_on_says_what_it_offers_and_which_can(tmp_path, capsys):
+def test_a_run_that_cannot_go_on_says_what_it_offers_and_which_can(tmp_path, capsys, exit_code):
     assert exit_code("fit", "moons", "gmm", "--steps", 2, "--quiet", "--out", tmp_path / "a") == 0
     out = tmp_path / "out.txt"
     assert exit_code("sample", tmp_path / "a", "--prompt", "a", "--top-k", 2, "-o", out) == 2
@@ -147,7 +139,7 @@ def test_a_run_that_cannot_go_on_says_what_it_offers_and_which_can(tmp_path, cap
     assert "Recipes that can: char-rnn, char-lstm, char-gru, transformer, wavenet," in said
 
 
-def test_a_class_stands_beside_a_longer_draw(tmp_path):
+def test_a_class_stands_beside_a_longer_draw(tmp_path, exit_code):
     from ptheta.fitting import fit
 
     x = torch.randint(0, 3, (60, 6))
@@ -158,7 +150,7 @@ def test_a_class_stands_beside_a_longer_draw(tmp_path):
     assert out.read_text().splitlines()[0] == "x0,x1,x2,x3,x4,x5,x6,x7,label"
 
 
-def test_a_prompt_as_long_as_the_fit_goes_on_by_as_much_again(run, tmp_path):
+def test_a_prompt_as_long_as_the_fit_goes_on_by_as_much_again(run, tmp_path, exit_code):
     out = tmp_path / "out.txt"
     prompt = "abc, " * 8
     assert exit_code("sample", run, "-n", 1, "--prompt", prompt, "-o", out) == 0

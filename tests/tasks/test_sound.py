@@ -10,20 +10,11 @@ import soundfile
 import torch
 from PIL import Image
 
-from ptheta.cli import main
 from ptheta.data.load import load_rows
 from ptheta.data.mu_law import compressed
 from ptheta.evaluation.pictures import examples_picture
 from ptheta.fitting import load
 from ptheta.spaces import Discrete
-
-
-def exit_code(*arguments):
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return stop.code or 0
-    return 0
 
 
 def square(samples):
@@ -32,7 +23,7 @@ def square(samples):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, exit_code):
     folder = tmp_path_factory.mktemp("sound")
     for i in range(8):
         path = folder / "recordings" / f"{i}.wav"
@@ -59,7 +50,7 @@ def test_the_first_look_at_sound_is_a_picture_and_a_sound(run):
         assert np.asarray(picture).std() > 5
 
 
-def test_draws_are_sounds_of_the_length_asked_for(run, tmp_path):
+def test_draws_are_sounds_of_the_length_asked_for(run, tmp_path, exit_code):
     out = tmp_path / "out.wav"
     assert exit_code("sample", run, "-n", 1, "--length", 200, "-o", out) == 0
     info = soundfile.info(out)
@@ -71,7 +62,7 @@ def test_draws_are_sounds_of_the_length_asked_for(run, tmp_path):
     ]  # fmt: skip
 
 
-def test_a_recording_is_gone_on_with(run, tmp_path, capsys):
+def test_a_recording_is_gone_on_with(run, tmp_path, capsys, exit_code):
     prompt, out = tmp_path / "prompt.wav", tmp_path / "out.wav"
     soundfile.write(prompt, square(70), 4000)
     arguments = ("--prompt", prompt, "--length", 160, "--temperature", 0)
@@ -82,7 +73,7 @@ def test_a_recording_is_gone_on_with(run, tmp_path, capsys):
     assert np.array_equal(levels, compressed(square(160).astype(np.float32)))
 
 
-def test_a_prompt_at_another_rate_is_resampled_and_said(run, tmp_path, capsys):
+def test_a_prompt_at_another_rate_is_resampled_and_said(run, tmp_path, capsys, exit_code):
     prompt, out = tmp_path / "prompt.wav", tmp_path / "out.wav"
     time = np.arange(400) / 8000
     soundfile.write(prompt, 0.3 * np.sin(2 * math.pi * 100 * time), 8000)
@@ -93,7 +84,7 @@ def test_a_prompt_at_another_rate_is_resampled_and_said(run, tmp_path, capsys):
     assert np.abs(begun - 0.3 * np.sin(2 * math.pi * 100 * time[40:360:2])).max() < 0.02
 
 
-def test_the_channels_of_a_prompt_are_averaged_and_said(run, tmp_path, capsys):
+def test_the_channels_of_a_prompt_are_averaged_and_said(run, tmp_path, capsys, exit_code):
     prompt, out = tmp_path / "prompt.wav", tmp_path / "out.wav"
     soundfile.write(prompt, np.stack([square(70), 0 * square(70)], axis=1), 4000)
     assert exit_code("sample", run, "-n", 1, "-o", out, "--prompt", prompt, "--length", 80) == 0
@@ -109,7 +100,9 @@ def test_the_channels_of_a_prompt_are_averaged_and_said(run, tmp_path, capsys):
         ("bad.wav", "bad.wav cannot be read as sound"),
     ],
 )
-def test_what_is_no_prompt_is_one_sentence(run, tmp_path, capsys, monkeypatch, prompt, sentence):
+def test_what_is_no_prompt_is_one_sentence(
+    run, tmp_path, capsys, monkeypatch, prompt, sentence, exit_code
+):
     monkeypatch.chdir(tmp_path)
     soundfile.write("long.wav", square(90), 4000)
     (tmp_path / "bad.wav").write_bytes(b"junk")
@@ -118,7 +111,7 @@ def test_what_is_no_prompt_is_one_sentence(run, tmp_path, capsys, monkeypatch, p
     assert sentence in capsys.readouterr().err
 
 
-def test_what_is_done_to_scored_sound_is_said(run, tmp_path, capsys):
+def test_what_is_done_to_scored_sound_is_said(run, tmp_path, capsys, exit_code):
     soundfile.write(tmp_path / "a.wav", np.repeat(square(640), 2), 8000)
     assert exit_code("score", run, tmp_path / "a.wav", "--json") == 0
     out, err = capsys.readouterr()
@@ -143,7 +136,7 @@ def test_sound_is_shown_by_its_spectrograms():
     assert picture.light.startswith("data:image/png;base64,")
 
 
-def test_windows_are_told_by_file_and_second(run, tmp_path, capsys):
+def test_windows_are_told_by_file_and_second(run, tmp_path, capsys, exit_code):
     folder = tmp_path / "new, and old"
     (folder / "b").mkdir(parents=True)
     soundfile.write(folder / "a, 1.wav", square(130), 4000)
@@ -164,7 +157,7 @@ def test_windows_are_told_by_file_and_second(run, tmp_path, capsys):
     assert (table["file"].tolist(), table["second"].tolist()) == (files, seconds)
 
 
-def test_classes_of_windows_are_told_by_file_and_second(tmp_path, monkeypatch, capsys):
+def test_classes_of_windows_are_told_by_file_and_second(tmp_path, monkeypatch, capsys, exit_code):
     monkeypatch.chdir(tmp_path)
     for i in range(12):
         path = tmp_path / "sounds" / ("high" if i % 2 else "low") / f"{i}.wav"

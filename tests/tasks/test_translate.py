@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 
-from ptheta.cli import main
 from ptheta.data.contents import Sentences
 from ptheta.data.interpret import interpret
 from ptheta.data.sentences import decode_sentences, known_sentences
@@ -89,16 +88,7 @@ def test_sentences_go_in_and_out_up_to_their_end():
         known_sentences(["abc", "abé"], SOURCE, "a file")
 
 
-def exit_code(*arguments):
-    """The exit code of a command."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return stop.code or 0
-    return 0
-
-
-def test_a_file_is_translated_line_by_line(run, tmp_path, capsys):
+def test_a_file_is_translated_line_by_line(run, tmp_path, capsys, exit_code):
     source, out = tmp_path / "in.txt", tmp_path / "out.txt"
     source.write_text("abc\n\nca\n")
     assert exit_code("translate", run, source, "-o", out) == 0
@@ -110,7 +100,7 @@ def test_a_file_is_translated_line_by_line(run, tmp_path, capsys):
     assert found == {"sentences": 3, "translations": ["xyz", "", "zx"]}
 
 
-def test_sentences_come_from_the_command_or_the_standard_input(run, monkeypatch, capsys):
+def test_sentences_come_from_the_command_or_the_standard_input(run, monkeypatch, capsys, exit_code):
     several = ("--sentence", "b", "--sentence", "cab", "--length-penalty", 0.6)
     assert exit_code("translate", run, *several) == 0
     assert capsys.readouterr().out == "y\nzxy\n"
@@ -120,7 +110,7 @@ def test_sentences_come_from_the_command_or_the_standard_input(run, monkeypatch,
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
-def test_only_a_line_feed_ends_a_sentence(run, tmp_path, capsys, mark):
+def test_only_a_line_feed_ends_a_sentence(run, tmp_path, capsys, mark, exit_code):
     source = tmp_path / "in.txt"
     source.write_text(f"abc\na{mark}b\n", encoding="utf-8")
     # no two sentences of known characters, but one that holds the mark
@@ -128,13 +118,13 @@ def test_only_a_line_feed_ends_a_sentence(run, tmp_path, capsys, mark):
     assert f"sentence 2 of {source} has {mark!r} at character 2" in capsys.readouterr().err
 
 
-def test_lines_of_the_standard_input_may_end_as_on_windows(run, monkeypatch, capsys):
+def test_lines_of_the_standard_input_may_end_as_on_windows(run, monkeypatch, capsys, exit_code):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"ac\r\n\r\nb")))
     assert exit_code("translate", run, "-") == 0
     assert capsys.readouterr().out == "xz\n\ny\n"
 
 
-def test_translations_are_drawn_where_it_is_asked_for(run, capsys):
+def test_translations_are_drawn_where_it_is_asked_for(run, capsys, exit_code):
     assert exit_code("translate", run, "--sentence", "abc", "--temperature", 0) == 0
     assert capsys.readouterr().out == "xyz\n"
     hot = ("--sentence", "abc", "--temperature", 50, "--top-k", 3, "--top-p", 0.99)
@@ -156,20 +146,20 @@ def test_translations_are_drawn_where_it_is_asked_for(run, capsys):
         (("--sentence", "a", "--beams", 0), "--beams"),
     ],
 )
-def test_what_cannot_be_asked_is_one_sentence(run, capsys, arguments, sentence):
+def test_what_cannot_be_asked_is_one_sentence(run, capsys, arguments, sentence, exit_code):
     assert exit_code("translate", run, *arguments) == 2
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
 
 
-def test_the_standard_input_must_be_text(run, monkeypatch, capsys):
+def test_the_standard_input_must_be_text(run, monkeypatch, capsys, exit_code):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
     assert exit_code("translate", run, "-") == 2
     assert "the standard input is not UTF-8 text (at byte 0)" in capsys.readouterr().err
 
 
-def test_a_run_that_cannot_translate_says_which_can(data, tmp_path, capsys):
+def test_a_run_that_cannot_translate_says_which_can(data, tmp_path, capsys, exit_code):
     fit(data, "char-gru", steps=2, out=tmp_path / "a")
     assert exit_code("translate", tmp_path / "a", "--sentence", "abc") == 2
     said = capsys.readouterr().err
@@ -177,7 +167,7 @@ def test_a_run_that_cannot_translate_says_which_can(data, tmp_path, capsys):
     assert "Recipes that can: seq2seq-lstm, seq2seq-transformer." in said
 
 
-def test_a_run_on_other_sequences_is_asked_from_python(tmp_path, capsys):
+def test_a_run_on_other_sequences_is_asked_from_python(tmp_path, capsys, exit_code):
     from ptheta.data.dataset import Data, Split
 
     space = Categorical((3,), 4, layout="sequence")
@@ -189,14 +179,16 @@ def test_a_run_on_other_sequences_is_asked_from_python(tmp_path, capsys):
     assert "from Python, ptheta.translate(model, context)" in capsys.readouterr().err
 
 
-def test_a_beginning_is_gone_on_with_given_a_sentence(run, tmp_path):
+def test_a_beginning_is_gone_on_with_given_a_sentence(run, tmp_path, exit_code):
     out = tmp_path / "out.txt"
     options = ("-n", 2, "--context", "cba", "--prompt", "z", "--temperature", 0, "-o", out)
     assert exit_code("sample", run, *options) == 0
     assert out.read_text() == "zyx\n\nzyx\n"
 
 
-def test_rows_are_scored_by_the_column_that_the_run_was_fitted_to(tmp_path, monkeypatch, capsys):
+def test_rows_are_scored_by_the_column_that_the_run_was_fitted_to(
+    tmp_path, monkeypatch, capsys, exit_code
+):
     monkeypatch.chdir(tmp_path)
     sources, targets = words(200)
     pairs = pd.DataFrame({"latin": sources, "english": targets})

@@ -30,7 +30,7 @@ class Beginning:
     Arguments:
         prompt: The text that they begin with, or a file where they are of sound.
         length: The symbols of a sequence, those of the prompt among them.
-        temperature: What logits are divided by.
+        temperature: What logits are divided by; or, for flows, what noise is multiplied by.
         top_k: The number of likeliest symbols that are drawn from.
         top_p: The probability of the likeliest symbols that are drawn from.
     """
@@ -63,7 +63,8 @@ def choice_options(function: F) -> F:
     """The options that say which symbols are drawn, and how sharply."""
     for option in (
         click.option("--temperature", type=click.FloatRange(0),
-                     help="Below 1 draw likely symbols more often; 0 takes the likeliest."),
+                     help="Below 1 draw likely symbols more often, or scale a flow's noise; "
+                          "0 takes the likeliest."),
         click.option("--top-k", type=click.IntRange(1),
                      help="Draw from so many likeliest symbols."),
         click.option("--top-p", type=click.FloatRange(0, 1, min_open=True),

@@ -59,15 +59,11 @@ def sample(
     """Draw from the run in FOLDER, and save the draws."""
     del quiet
     from ptheta.data.export import save_samples
-    from ptheta.density import draw
     from ptheta.fitting import load
 
     run = load(folder, device)
-    given, asked = context_of(run, count, context), Beginning(**beginning)
-    if asked.asked:
-        drawn, run = extended(run, count, asked, given, seed)
-    else:
-        drawn = draw(run.model, count, given, seed=seed)
+    given = context_of(run, count, context)
+    drawn, run = _drawn(run, count, Beginning(**beginning), given, seed)
     space = run.space
     if out.suffix.lower() in _TABLES:
         drawn, space = beside_context(run, drawn, given)
@@ -76,6 +72,28 @@ def sample(
         print_json({"samples": count, "path": str(path), "seed": seed})
     else:
         click.echo(f"{count} draws of {run.recipe} in {path}")
+
+
+def _drawn(
+    run: Run, count: int, beginning: Beginning, context: Tensor | None, seed: int
+) -> tuple[Tensor, Run]:
+    from ptheta.density import draw
+    from ptheta.protocols import SupportsSampleTempered
+
+    asked, temperature = beginning.asked, beginning.temperature
+    if asked == ["--temperature"]:
+        refuse_unable(run, "draw at a temperature", "sample_tempered", "extend")
+    tempered = isinstance(run.model, SupportsSampleTempered)
+    if not asked or (tempered and asked == ["--temperature"]):
+        drawn = draw(
+            run.model,
+            count,
+            context,
+            temperature=1.0 if temperature is None else temperature,
+            seed=seed,
+        )
+        return drawn, run
+    return extended(run, count, beginning, context, seed)
 
 
 @click.command()

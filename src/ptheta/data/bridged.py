@@ -37,6 +37,7 @@ from ptheta.protocols import (
     SupportsInitializeContext,
     SupportsLogProb,
     SupportsSample,
+    SupportsSampleTempered,
     SupportsUnnormalizedLogProb,
     summary,
 )
@@ -64,12 +65,8 @@ class _Coded(SupportsSample, SupportsEncode, SupportsDecode, Protocol):
 
 
 @runtime_checkable
-class _Flow(_Coded, SupportsLogProb, Protocol):
+class _Flow(_Coded, SupportsLogProb, SupportsSampleTempered, Protocol):
     """What a flow offers."""
-
-    def sample(self, n: int, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
-        """Draws, of noise scaled by a temperature."""
-        ...
 
 
 @runtime_checkable
@@ -226,8 +223,10 @@ class _BridgedLatent(Bridged[F]):
 class BridgedFlow(_BridgedLatent[_Flow]):
     """A flow across an exact bridge."""
 
-    def sample(self, n: int, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
-        """Draws, with shape (n, *space.shape), inside the space.
+    def sample_tempered(
+        self, n: int, context: Tensor | None = None, *, temperature: float
+    ) -> Tensor:
+        """Draws of noise scaled by a temperature, with shape (n, *space.shape), inside the space.
 
         Arguments:
             n: The number of draws.
@@ -244,8 +243,10 @@ class BridgedFlow(_BridgedLatent[_Flow]):
 class BridgedFlowBound(_BridgedLatent[_Flow]):
     """A flow over dequantised data: a lower bound on the mass of the data."""
 
-    def sample(self, n: int, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
-        """As `BridgedFlow.sample`."""
+    def sample_tempered(
+        self, n: int, context: Tensor | None = None, *, temperature: float
+    ) -> Tensor:
+        """As `BridgedFlow.sample_tempered`."""
         return _tempered(self, n, context, temperature)
 
     def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
@@ -284,7 +285,7 @@ def _log_prob(
 def _tempered(
     self: "BridgedFlow | BridgedFlowBound", n: int, c: Tensor | None, temperature: float
 ) -> Tensor:
-    drawn = self.model.sample(n, c, temperature=temperature)
+    drawn = self.model.sample_tempered(n, c, temperature=temperature)
     return self.bridge.to_data(drawn).to(self.space.dtype)
 
 

@@ -50,7 +50,7 @@ def test_reparameterised_draws_carry_gradient_and_plain_draws_none():
 def test_a_temperature_scales_the_noise_of_draws(temperature):
     model = flow(coupling(3), 3)
     with seeded(1):
-        drawn = model.sample(20, temperature=temperature)
+        drawn = model.sample_tempered(20, temperature=temperature)
     with seeded(1):
         noise = model.base.draw(20)
     torch.testing.assert_close(model.encode(drawn), temperature * noise, atol=1e-5, rtol=1e-4)
@@ -60,7 +60,7 @@ def test_a_flow_that_keeps_volumes_is_drawn_from_its_density_to_a_power():
     bijection = coupling(2, univariate=Shift())
     model = flow(bijection, 2)
     with seeded(2):
-        drawn = model.sample(20_000, temperature=0.7)
+        drawn = model.sample_tempered(20_000, temperature=0.7)
     log_p = model.log_prob(drawn).detach()
     # under p^(1/T^2) the noise has variance T^2, so that -log p is log(2 pi) + T^2 on average
     error = float(log_p.std()) / math.sqrt(20_000)
@@ -71,7 +71,7 @@ def test_a_flow_that_keeps_volumes_is_drawn_from_its_density_to_a_power():
 @pytest.mark.parametrize("temperature", [-0.1, math.inf, math.nan])
 def test_a_temperature_that_is_none_is_refused(temperature):
     with pytest.raises(ValueError, match="temperature must be 0 or more"):
-        flow(coupling(2), 2).sample(3, temperature=temperature)
+        flow(coupling(2), 2).sample_tempered(3, temperature=temperature)
 
 
 def test_a_context_is_asked_for_and_refused():

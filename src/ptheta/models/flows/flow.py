@@ -75,16 +75,23 @@ class Flow(Normalised):
         return self.base.draw(n)
 
     @torch.no_grad()
-    def sample(self, n: int, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
-        r"""Draws, with shape (n, *shape).
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """Draws, with shape (n, *shape)."""
+        return self.decode(self.latent(n), context)
 
-        At a temperature T other than 1 they follow a changed law: where the flow keeps volumes
-        and the noise is Gaussian that is :math:`p(x)^{1/T^2}`, brought to sum to 1, and else what
-        the flow makes of noise nearer to zero.
+    @torch.no_grad()
+    def sample_tempered(
+        self, n: int, context: Tensor | None = None, *, temperature: float
+    ) -> Tensor:
+        r"""Draws at a temperature T, with shape (n, *shape).
+
+        They follow a changed law: where the flow keeps volumes and the noise is Gaussian that is
+        :math:`p(x)^{1/T^2}`, brought to sum to 1, and else what the flow makes of noise that is
+        nearer to zero.
 
         References:
             Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018),
-            https://arxiv.org/abs/1807.03039, section 6, for the temperature
+            https://arxiv.org/abs/1807.03039, section 6
 
         Arguments:
             n: The number of draws.
