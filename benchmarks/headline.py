@@ -32,7 +32,12 @@ class Headline:
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-MADE_8000 = {"hidden_features": 8000, "layers": 1}
+MADE_8000 = {
+    "hidden_features": 8000,
+    "layers": 1,
+    "weight_decay": 0.01,
+    "learning_rate": 1e-3,
+}
 PIXELCNN = {"channels": 32, "blocks": 15, "learning_rate": 2e-3}
 RUNS = {
     "mixture of 500 Bernoullis": Headline("latent-class", "137.6", {"components": 500}),

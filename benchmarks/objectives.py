@@ -28,7 +28,7 @@ from ptheta.objectives.score_matching import ScoreMatching
 from ptheta.objectives.types import Batch
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "objectives.png"
-STEPS, BATCH = 1500, 256
+STEPS, BATCH = 3000, 256
 AXIS = torch.linspace(-5, 5, 201)
 
 
@@ -40,7 +40,9 @@ def gaussian() -> Flow:
 
 
 def realnvp() -> Flow:
-    couplings = [Coupling(Affine(), 2, 0, (64, 64), flip=i % 2 == 1) for i in range(8)]
+    couplings = [
+        Coupling(Affine(), 2, 0, (64, 64), flip=i % 2 == 1, activation=nn.SiLU) for i in range(8)
+    ]
     return Flow(Composition(couplings), Gaussian(2))
 
 
@@ -77,8 +79,9 @@ def main() -> None:
         shown = {"the density P": density(truth)}
         shown |= {k: density(trained(make(), o, x)) for k, o in objectives.items()}
         if make is realnvp:
+            # two players need more steps than one
             settings = {"objective": "adversarial"}
-            run = ptheta.fit(data, "realnvp", settings=settings, steps=STEPS, seed=0)
+            run = ptheta.fit(data, "realnvp", settings=settings, steps=2 * STEPS, seed=0)
             shown["adversarial"] = density(run.model)
         for axis, (title, values) in zip(row, shown.items(), strict=False):
             axis.imshow(values, origin="lower", extent=(-5, 5, -5, 5), cmap="magma")

@@ -77,6 +77,7 @@ def prompt(monkeypatch):
     monkeypatch.setattr(registry, "RECIPES", dict(registry.RECIPES))
     yield module
     describe.cache_clear()
+    registry.serving.cache_clear()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

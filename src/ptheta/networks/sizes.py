@@ -1,6 +1,8 @@
 """How wide a network to give to data of a size, where a person does not say."""
 
-__all__ = ["default_dropout", "default_width"]
+__all__ = ["default_dropout", "default_width", "is_small", "pixel_dropout"]
+
+from collections.abc import Sequence
 
 
 def default_width(features: int, least: int = 128, most: int = 512) -> int:
@@ -31,3 +33,25 @@ def default_dropout(features: int) -> float:
         (0.0, 0.2)
     """
     return 0.0 if features <= 4 else 0.2
+
+
+def is_small(shape: Sequence[int]) -> bool:
+    """Whether an image is up to 16 pixels a side, for which networks are wide and shallow.
+
+    Arguments:
+        shape: Its channels, height and width.
+    """
+    return max(shape[1:]) <= 16
+
+
+def pixel_dropout(shape: Sequence[int]) -> float:
+    """The share of hidden channels to drop where convolutions see images and a person is silent.
+
+    Arguments:
+        shape: The channels, height and width of an image.
+
+    Example:
+        >>> pixel_dropout((1, 8, 8)), pixel_dropout((1, 28, 28))
+        (0.2, 0.0)
+    """
+    return 0.2 if is_small(shape) else 0.0

@@ -2,21 +2,16 @@
 
 __all__ = ["gan"]
 
-from torch import nn
-
 from ptheta.data.bridged import bridged
 from ptheta.data.bridges import dequantising
-from ptheta.models.implicit.critic import Critic
 from ptheta.models.implicit.generator import Generator
 from ptheta.networks.context import ContextFeatures
-from ptheta.networks.mlp import MLP
 from ptheta.networks.residual import ResidualMLP
 from ptheta.networks.sizes import default_width
-from ptheta.objectives.adversarial import NON_SATURATING, R1
 from ptheta.recipes.algorithm import Algorithm
+from ptheta.recipes.critics import against_critic
 from ptheta.recipes.settings import Count, Rate
 from ptheta.spaces import Categorical, Real, Space
-from ptheta.training.adversarial import AdversarialLearner
 
 
 def gan(
@@ -63,22 +58,17 @@ def gan(
     generator = Generator(
         ResidualMLP(latent + extra, space.features, width, blocks), latent, context_space
     )
-    # a critic of piecewise linear units tells narrow modes apart sooner than one of smooth ones
-    critic = Critic(
-        MLP(space.features + extra, 1, [width] * layers, lambda: nn.LeakyReLU(0.2)), context_space
-    )
-    critic.context = generator.context  # one scale of the context for both sides
     return Algorithm(
         model=bridged(generator, bridge, space),
-        learner=AdversarialLearner(
+        learner=against_critic(
             generator,
-            critic,
-            NON_SATURATING,
-            [R1(r1)],
+            generator.context,
+            space.features,
+            width,
+            bridge,
+            layers=layers,
+            r1=r1,
             learning_rate=learning_rate,
-            critic_learning_rate=2 * learning_rate,
-            betas=(0.0, 0.99),
-            bridge=bridge,
         ),
         batch_size=batch_size,
         steps=6000,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AdversarialLearner", "CriticLoss", "GeneratorLoss"]
+__all__ = ["AdversarialLearner", "CriticLoss", "GeneratorLoss", "LatentGenerator"]
 
 from collections.abc import Mapping, Sequence
 from functools import partial

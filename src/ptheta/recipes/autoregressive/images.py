@@ -13,6 +13,7 @@ from ptheta.models.autoregressive.gated_pixelcnn import GatedPixelCNN
 from ptheta.models.autoregressive.pixelcnn import PixelCNN
 from ptheta.models.autoregressive.pixelrnn import PixelRNN
 from ptheta.networks.image_lstm import DiagonalBiLSTM, RowLSTM
+from ptheta.networks.sizes import is_small, pixel_dropout
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood
 from ptheta.recipes.settings import Count, Fraction, Rate
@@ -67,7 +68,7 @@ def pixelcnn(
         blocks=blocks or _default_layers(images),
         components=components,
         softmax_levels=softmax_levels,
-        dropout=_dropout(images) if dropout is None else dropout,
+        dropout=pixel_dropout(images.shape) if dropout is None else dropout,
     )
     joined = standardised(model, space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
@@ -119,7 +120,7 @@ def gated_pixelcnn(
         layers=layers or _default_layers(images),
         components=components,
         softmax_levels=softmax_levels,
-        dropout=_dropout(images) if dropout is None else dropout,
+        dropout=pixel_dropout(images.shape) if dropout is None else dropout,
     )
     joined = standardised(model, space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
@@ -176,10 +177,10 @@ def row_lstm(
         context_space,
         lstm=partial(RowLSTM, kernel_size=kernel_size),
         channels=channels or _channels(images),
-        layers=layers or (2 if _small(images) else 7),
+        layers=layers or (2 if is_small(images.shape) else 7),
         components=components,
         softmax_levels=softmax_levels,
-        dropout=_dropout(images) if dropout is None else dropout,
+        dropout=pixel_dropout(images.shape) if dropout is None else dropout,
     )
     joined = standardised(model, space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
@@ -232,17 +233,17 @@ def diagonal_bilstm(
         context_space,
         lstm=DiagonalBiLSTM,
         channels=channels or _channels(images),
-        layers=layers or (1 if _small(images) else 7),
+        layers=layers or (1 if is_small(images.shape) else 7),
         components=components,
         softmax_levels=softmax_levels,
-        dropout=_dropout(images) if dropout is None else dropout,
+        dropout=pixel_dropout(images.shape) if dropout is None else dropout,
     )
     joined = standardised(model, space)
     return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
 
 
 def _images(space: Space) -> Discrete:
-    if isinstance(space, Discrete) and space.layout == "image":
+    if isinstance(space, Discrete) and space.layout == "image" and len(space.shape) == 3:
         return space
     raise PthetaError(f"it models images of levels, and this is: {space.describe()}.")
 
@@ -251,13 +252,5 @@ def _default_layers(images: Discrete) -> int:
     return min(15, max(5, max(images.shape[1:]) // 2))
 
 
-def _small(images: Discrete) -> bool:
-    return max(images.shape[1:]) <= 16
-
-
 def _channels(images: Discrete) -> int:
-    return 64 if _small(images) else 32
-
-
-def _dropout(images: Discrete) -> float:
-    return 0.2 if _small(images) else 0.0
+    return 64 if is_small(images.shape) else 32

@@ -24,6 +24,7 @@ from ptheta.models.flows.multiscale import MultiScale, Squeeze
 from ptheta.models.flows.univariate import Affine
 from ptheta.networks.context import ContextFeatures
 from ptheta.networks.convolutional import ContextConv2d, ResidualCNN
+from ptheta.networks.sizes import pixel_dropout
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.flows.vector import trained_flow
 from ptheta.recipes.settings import Count, Fraction, Rate
@@ -246,13 +247,12 @@ def _conditioner(
     blocks: int,
     dropout: float | None,
 ) -> Conditioner:
-    small = max(shape[1:]) <= 16
     return partial(
         ResidualCNN,
         hidden_channels=hidden_channels,
         blocks=blocks,
         context_features=ContextFeatures(context_space).features,
-        dropout=(0.2 if small else 0.0) if dropout is None else dropout,
+        dropout=pixel_dropout(shape) if dropout is None else dropout,
     )
 
 

@@ -12,15 +12,12 @@ from ptheta.errors import PthetaError
 from ptheta.models.flows.bases import Base, Gaussian
 from ptheta.models.flows.bijections import Bijection
 from ptheta.models.flows.flow import Flow
-from ptheta.models.implicit.critic import Critic
-from ptheta.networks.mlp import MLP
 from ptheta.networks.sizes import default_width
-from ptheta.objectives.adversarial import NON_SATURATING, R1
 from ptheta.objectives.score_matching import ScoreMatching, SlicedScoreMatching
 from ptheta.recipes.algorithm import Algorithm
+from ptheta.recipes.critics import against_critic
 from ptheta.recipes.likelihood import likelihood_learner
 from ptheta.spaces import Categorical, Real, Space
-from ptheta.training.adversarial import AdversarialLearner
 from ptheta.training.gradient import GradientLearner
 
 Objective = Literal["likelihood", "score-matching", "adversarial"]
@@ -124,18 +121,8 @@ def _learner(
                 flow, matching, learning_rate=learning_rate, clip=5.0, bridge=bridge
             )
         case "adversarial":
-            features, context = flow.base.features, flow.context
+            features = flow.base.features
             width = default_width(features)
-            network = MLP(features + context.features, 1, [width] * 3, lambda: nn.LeakyReLU(0.2))
-            critic = Critic(network, context.context_space)
-            critic.context = context  # one scale of the context for both sides
-            return AdversarialLearner(
-                flow,
-                critic,
-                NON_SATURATING,
-                [R1(1.0)],
-                learning_rate=learning_rate,
-                critic_learning_rate=2 * learning_rate,
-                betas=(0.0, 0.99),
-                bridge=bridge,
+            return against_critic(
+                flow, flow.context, features, width, bridge, learning_rate=learning_rate
             )
