@@ -52,3 +52,18 @@ def test_a_gradient_of_a_gradient_exists():
     (first,) = torch.autograd.grad(linear(x).pow(3).sum(), x, create_graph=True)
     first.square().sum().backward()
     assert torch.count_nonzero(linear.weight.grad) == linear.mask.sum()
+
+
+def test_units_of_one_input_bend_at_different_places():
+    linear = MaskedLinear(torch.ones(500, 1))
+    bends = -linear.bias / linear.weight[:, 0]
+    # the ratio of two numbers that are uniform alike is within one half of the time
+    inside = (bends.abs() < 1).float().mean()
+    assert abs(inside - 0.5) < 5 * 0.5 / 500**0.5
+    assert len(bends.unique()) > 490
+
+
+def test_units_that_see_nothing_are_not_all_dead():
+    linear = MaskedLinear(torch.zeros(200, 3))
+    alive = torch.relu(linear(torch.randn(4, 3))).gt(0).all(dim=0).float().mean()
+    assert abs(alive - 0.5) < 5 * 0.5 / 200**0.5

@@ -36,12 +36,13 @@ class MaskedLinear(nn.Linear):
         keep_masked(self, mask)
         self.reset_masked_parameters()
 
+    @torch.no_grad()
     def reset_masked_parameters(self) -> None:
-        """Draws the weights afresh, each row scaled by the number of inputs that it sees."""
+        """Draws the parameters afresh, scaled by the number of inputs that an output sees."""
         draw_masked(self.weight, self.mask)
-        with torch.no_grad():
-            for bias in (p for name, p in self.named_parameters() if name == "bias"):
-                bias.zero_()
+        # units of zero bias would bend at zero alone, and those that see nothing would never learn
+        for bias in (p for name, p in self.named_parameters() if name == "bias"):
+            bias.uniform_(-1, 1).div_(_seen(self.mask).sqrt())
 
     def forward(self, input: Tensor) -> Tensor:
         """The outputs, with shape (..., out_features)."""
@@ -78,8 +79,8 @@ def draw_masked(weight: Tensor, mask: Tensor) -> None:
         weight: The weights, with shape (outputs, ...).
         mask: Which of them may differ from zero.
     """
-    seen = mask.flatten(1).sum(dim=1).clamp(min=1)
-    weight.uniform_(-1, 1).mul_(mask / seen.sqrt().reshape(-1, *(1,) * (mask.dim() - 1)))
+    scale = _seen(mask).rsqrt().reshape(-1, *(1,) * (mask.dim() - 1))
+    weight.uniform_(-1, 1).mul_(mask * scale)
 
 
 def with_masked_gradient(weight: Tensor, mask: Tensor) -> Tensor:
@@ -117,6 +118,10 @@ class _MaskGradient(torch.autograd.Function):
         if torch.is_grad_enabled():
             return gradients[0] * mask, None
         return gradients[0].mul_(mask), None
+
+
+def _seen(mask: Tensor) -> Tensor:
+    return mask.flatten(1).sum(dim=1).clamp(min=1)
 
 
 def _mask_again(module: nn.Module, keys: Any) -> None:

@@ -181,9 +181,8 @@ class _Shared(nn.Linear):
 
     def reset_parameters(self) -> None:
         with torch.no_grad():
-            self.weight.uniform_(-1, 1).mul_((2 / self.in_features) ** 0.5)
-            for bias in (p for name, p in self.named_parameters() if name == "bias"):
-                bias.zero_()
+            for parameter in self.parameters():
+                parameter.uniform_(-1, 1).mul_((2 / self.in_features) ** 0.5)
 
 
 def _masked(layer: nn.Module, mask: Tensor) -> tuple[Tensor, Tensor]:
