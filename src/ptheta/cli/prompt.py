@@ -96,7 +96,8 @@ def extended(
     from ptheta.data.text import prompt_codes
     from ptheta.spaces import Categorical, Discrete, rate_of
 
-    doing = f"go on with a beginning ({', '.join(beginning.asked)})"
+    asked = [option for option in beginning.asked if option != "--temperature"]
+    doing = f"go on with a beginning ({', '.join(asked or beginning.asked)})"
     refuse_unable(run, doing, "extend")
     rate, prompt = rate_of(run.space), beginning.prompt or ""
     if rate and prompt:

@@ -80,11 +80,20 @@ class FromFunctions(Distribution):
     @torch.no_grad()
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draws, with shape (*sample_shape, *batch, *space.shape)."""
+        return self.rows(self.draw, sample_shape)
+
+    def rows(self, draw: Callable[..., Tensor], sample_shape: Any) -> Tensor:
+        """Draws by a function, with shape (*sample_shape, *batch, *space.shape).
+
+        Arguments:
+            draw: Gives so many rows, with shape (n, *space.shape).
+            sample_shape: The number of draws along each axis, for each row of the context.
+        """
         shape = torch.Size((*sample_shape, *self.batch_shape))
         if self.context is None:
-            return self.draw(shape.numel()).reshape(*shape, *self.event_shape)
+            return draw(shape.numel()).reshape(*shape, *self.event_shape)
         context = self.context.expand(*shape, *self.context.shape[1:]).flatten(0, len(shape) - 1)
-        return self.draw(shape.numel(), context).reshape(*shape, *self.event_shape)
+        return draw(shape.numel(), context).reshape(*shape, *self.event_shape)
 
 
 def unconditional(model: nn.Module, context: Tensor | None) -> None:

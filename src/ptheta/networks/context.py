@@ -1,6 +1,6 @@
 """What a model is conditioned on, as features that a network can read."""
 
-__all__ = ["ContextFeatures", "LearnedVector", "check_context"]
+__all__ = ["ContextFeatures", "LearnedVector", "beside", "check_context", "check_features"]
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +68,8 @@ class ContextFeatures(nn.Module):
                 numbers of rows differ, or a code is not that of a category.
         """
         # in training a look at the codes would make a GPU wait; there they were read as data
-        check_context(self.context_space, context, rows, codes=not self.training)
+        looked_at = not self.training or (context is not None and context.device.type == "cpu")
+        check_context(self.context_space, context, rows, codes=looked_at)
         if self.context_space is None or context is None:
             return None
         if isinstance(self.context_space, Real):
@@ -102,11 +103,52 @@ class LearnedVector(nn.Module):
         )
 
     def forward(self, context: Tensor | None) -> Tensor:
-        """The vector, with shape (batch, size), or (1, size) where there is no context."""
+        """The vector, with shape (batch, size), or (1, size) where there is no context.
+
+        Raises:
+            ValueError: Features of a context shift it, and none are given.
+        """
         vector = self.start.unsqueeze(0)
-        if self.given is None or context is None:
+        if self.given is None:
             return vector
+        check_features(context, self.given.in_features)
         return vector + self.given(context)
+
+
+def beside(x: Tensor, context: Tensor | None, context_features: int) -> Tensor:
+    """What a network reads: values, and the features of a context beside them where it has any.
+
+    Arguments:
+        x: The values, with shape (batch, values).
+        context: The features of the context, with shape (batch, context_features), or None.
+        context_features: The number of features that the network reads; 0 means none.
+
+    Raises:
+        ValueError: The network reads features of a context, and none are given, or the other way
+            round.
+    """
+    check_features(context, context_features)
+    return x if context is None else torch.cat([x, context], dim=1)
+
+
+def check_features(context: Tensor | None, context_features: int) -> None:
+    """Refuses features of a context that a layer does not read, and their absence where it does.
+
+    Arguments:
+        context: The features of the context, with shape (batch, context_features), or None.
+        context_features: The number of features that the layer reads; 0 means none.
+
+    Raises:
+        ValueError: The layer reads features of a context, and none are given, or the other way
+            round.
+    """
+    if context is None and context_features:
+        raise ValueError(
+            f"this layer reads {context_features} features of a context, and none are given: give "
+            "context=, or give the flow that it is in its context_space"
+        )
+    if context is not None and not context_features:
+        raise ValueError("this layer was made without context, but a context is given")
 
 
 def check_context(

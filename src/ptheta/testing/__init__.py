@@ -7,7 +7,8 @@
 ...     check.run()
 """
 
-__all__ = ["Check", "checks", "example_rows"]
+__all__ = ["Check", "bijection_checks", "checks", "example_rows"]
 
+from ptheta.testing.bijections import bijection_checks
 from ptheta.testing.checks import Check, checks
 from ptheta.testing.examples import example_rows

@@ -3,9 +3,15 @@ import math
 import pytest
 import torch
 
+from ptheta.models.flows.autoregressive import MaskedAutoregressive
 from ptheta.models.flows.bases import Gaussian
+from ptheta.models.flows.bijections import Composition, Permutation
 from ptheta.models.flows.coupling import Coupling
 from ptheta.models.flows.flow import Flow
+from ptheta.models.flows.linear import LULinear
+from ptheta.models.flows.planar import Planar
+from ptheta.models.flows.radial import Radial
+from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Shift
 from ptheta.random import seeded
 from ptheta.spaces import Categorical
@@ -90,3 +96,83 @@ def test_density_and_draws_follow_the_context():
     zero, one = (conditional.log_prob(x, torch.full((50,), c)) for c in (0, 1))
     assert (zero - one).abs().max() > 0.01
     assert conditional.sample(50, torch.zeros(50)).shape == (50, 2)
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (3,), (2, 3, 3)])
+def test_examples_of_another_shape_are_refused_by_every_verb(shape):
+    model = flow(coupling(3), 3)
+    x = torch.zeros(shape)
+    for verb in (model.log_prob, model.encode, model.decode, model.score, model.initialize):
+        with pytest.raises(ValueError, match=r"expected (examples|noise) of shape \(batch, 3\)"):
+            verb(x)
+
+
+def test_numbers_of_another_kind_are_refused():
+    model = flow(coupling(2), 2)
+    for x in (torch.zeros(4, 2, dtype=torch.float64), torch.zeros(4, 2, dtype=torch.long)):
+        with pytest.raises(ValueError, match=r"of torch.float32, as the model is"):
+            model.log_prob(x)
+    assert model.double().log_prob(torch.zeros(4, 2).double()).dtype == torch.float64
+
+
+def test_the_law_of_a_flow_is_a_distribution_of_torch():
+    model = Flow(coupling(2, context_features=3), Gaussian(2), None, Categorical(categories=3))
+    context = torch.tensor([0, 2])
+    law = model(context)
+    assert law.batch_shape == (2,)
+    assert law.event_shape == (2,)
+    assert law.sample((5,)).shape == (5, 2, 2)
+    assert law.rsample((5,)).requires_grad
+    x = torch.randn(2, 2)
+    torch.testing.assert_close(law.log_prob(x), model.log_prob(x, context))
+    assert repr(law)  # that of torch asks for what only some distributions have
+
+
+def test_a_composition_may_be_given_by_a_generator_and_changed():
+    model = Composition(LULinear(2 * torch.eye(2)) for _ in range(2))
+    z = torch.ones(1, 2)
+    torch.testing.assert_close(model(z), 4 * z)
+    model.bijections[1] = LULinear(3 * torch.eye(2))
+    torch.testing.assert_close(model(z), 6 * z)
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (lambda: Coupling(Affine(), 1), "a coupling needs at least two values"),
+        (lambda: Permutation(torch.tensor([0, 0, 1])), "expected an order of 3 values"),
+        (lambda: RationalQuadratic(bins=1500), "expected from 1 to 999 bins"),
+        (lambda: RationalQuadratic(bins=0), "expected from 1 to 999 bins"),
+        (lambda: RationalQuadratic(temper=0.0), "must be above 0"),
+        (lambda: Affine(math.nan), "must be above 0"),
+        (lambda: LULinear(torch.full((2, 2), math.nan)), "finite real numbers"),
+    ],
+)
+def test_what_makes_no_bijection_is_one_sentence(build, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        build()
+
+
+@pytest.mark.parametrize(
+    "bijection",
+    [
+        Planar(2, 3),
+        Radial(2, 3),
+        LULinear(torch.eye(2), 3),
+        Coupling(Affine(), 2, 3),
+        MaskedAutoregressive(Affine(), 2, 3),
+    ],
+    ids=lambda b: type(b).__name__,
+)
+def test_a_context_that_is_missing_is_never_passed_over(bijection):
+    for verb in (bijection, bijection.inverse):
+        with torch.no_grad(), pytest.raises(ValueError, match="reads 3 features of a context"):
+            verb(torch.zeros(4, 2))
+
+
+def test_dropout_leaves_draws_and_their_density_alone():
+    model = Flow(MaskedAutoregressive(Affine(), 4, dropout=0.5), Gaussian(4)).train()
+    with torch.no_grad():
+        model.bijection.output.weight.normal_().mul_(model.bijection.output.mask)
+    x, log_prob = model.rsample_and_log_prob(50)
+    torch.testing.assert_close(log_prob, model.eval().log_prob(x), atol=1e-4, rtol=1e-4)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.distributions import MultivariateNormal
 
 from ptheta.data.targets import banana, funnel, ring_of_gaussians
@@ -16,7 +17,7 @@ from ptheta.models.flows.linear import LULinear
 from ptheta.models.flows.univariate import Affine
 from ptheta.objectives.likelihood import MaximumLikelihood
 from ptheta.objectives.reverse_kl import ReverseKL
-from ptheta.objectives.score_matching import ScoreMatching
+from ptheta.objectives.score_matching import DenoisingScoreMatching, ScoreMatching
 from ptheta.objectives.types import Batch
 from ptheta.recipes.registry import build
 from ptheta.spaces import Binary
@@ -93,7 +94,15 @@ def test_the_score_of_a_flow_is_the_gradient_of_its_density():
     x = torch.randn(10, 2, dtype=torch.float64)
     model = gaussian_flow(2, 2.0).double()
     torch.testing.assert_close(model.score(x), -x / 4)
-    assert not model.score(x).requires_grad
+    with torch.no_grad():
+        assert not model.score(x).requires_grad
+
+
+def test_denoising_score_matching_trains_a_flow():
+    flow = Flow(Coupling(Affine(), 2, activation=nn.SiLU), Gaussian(2))
+    objective, x = DenoisingScoreMatching(0.1), torch.randn(50, 2)
+    objective.loss(flow, Batch(x)).value.backward()
+    assert all(p.grad is not None for p in flow.parameters())
 
 
 @pytest.mark.parametrize(

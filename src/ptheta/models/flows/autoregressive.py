@@ -13,6 +13,7 @@ from ptheta.models.autoregressive.stack import CONTEXT, MaskedStack, degrees, la
 from ptheta.models.flows.bijections import Bijection
 from ptheta.models.flows.fixed_point import with_implicit_gradient
 from ptheta.models.flows.univariate import Univariate
+from ptheta.networks.context import beside, check_features
 from ptheta.networks.masked import MaskedLinear
 
 
@@ -37,7 +38,8 @@ class MaskedAutoregressive(Bijection):
         hidden_features: The sizes of the hidden layers of the network.
         order: The order of the values; None takes them as they stand.
         activation: Makes the activation.
-        dropout: The share of hidden units dropped in training.
+        dropout: The share of hidden units dropped in training, on the way from data to noise; the
+            way back solves for values by one network, whole.
 
     Raises:
         ValueError: The order is no permutation.
@@ -56,6 +58,7 @@ class MaskedAutoregressive(Bijection):
     ) -> None:
         super().__init__()
         self.univariate = univariate
+        self.context_features = context_features
         self.order = value_order(order, features)
         rank = torch.empty(features, dtype=torch.long)
         rank[list(self.order)] = torch.arange(features)
@@ -76,6 +79,7 @@ class MaskedAutoregressive(Bijection):
         nn.init.zeros_(output.bias)
 
     def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        check_features(context, self.context_features)
         stack = self._stack()
         x, log_det = self._by_values(stack, z, context)
         if not torch.is_grad_enabled():
@@ -83,11 +87,13 @@ class MaskedAutoregressive(Bijection):
         values = z.t()
 
         def step(x: Tensor) -> Tensor:
-            return self.univariate.forward(values, self._coefficients(stack, x, context))[0].t()
+            coefficients = self._coefficients(stack, x, context, _kept)
+            return self.univariate.forward(values, coefficients)[0].t()
 
         # values depend on earlier ones only, which solves for gradients in as many steps
         x = with_implicit_gradient(step, x, tolerance=0.0, iterations=z.shape[1])
-        log_slope = self.univariate.forward(values, self._coefficients(stack, x, context))[1]
+        coefficients = self._coefficients(stack, x, context, _kept)
+        log_slope = self.univariate.forward(values, coefficients)[1]
         return x, log_slope.sum(dim=0)
 
     @torch.no_grad()
@@ -106,13 +112,19 @@ class MaskedAutoregressive(Bijection):
         return x.t(), log_det
 
     def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        coefficients = self._coefficients(self._stack(), x, context)
+        coefficients = self._coefficients(self._stack(), x, context, self.dropout)
         z, log_slope = self.univariate.inverse(x.t(), coefficients)
         return z.t(), log_slope.sum(dim=0)
 
-    def _coefficients(self, stack: MaskedStack, x: Tensor, context: Tensor | None) -> Tensor:
-        inputs = x if context is None else torch.cat([x, context], dim=1)
-        found = stack.features_first(inputs, self.activation, self.dropout)
+    def _coefficients(
+        self,
+        stack: MaskedStack,
+        x: Tensor,
+        context: Tensor | None,
+        dropout: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        inputs = beside(x, context, self.context_features)
+        found = stack.features_first(inputs, self.activation, dropout)
         return found.unflatten(0, (self.univariate.size, -1))
 
     def _stack(self) -> MaskedStack:
@@ -123,3 +135,7 @@ class MaskedAutoregressive(Bijection):
             output=self.output.weight_and_bias,
             direct=None,
         )
+
+
+def _kept(hidden: Tensor) -> Tensor:
+    return hidden

@@ -1,9 +1,10 @@
 """What a bijection is, and bijections of bijections."""
 
-__all__ = ["Bijection", "Composition", "Inverse", "Permutation", "Reshaped"]
+__all__ = ["Bijection", "Composition", "Inverse", "Permutation", "Reshaped", "bijections_of"]
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -73,12 +74,21 @@ class Composition(Bijection):
 
     Arguments:
         bijections: The bijections.
+
+    Example:
+        >>> swap, back = Permutation(torch.tensor([1, 0])), Permutation(torch.tensor([1, 0]))
+        >>> Composition([swap, back])(torch.tensor([[3.0, 5.0]]))
+        tensor([[3., 5.]])
     """
 
-    def __init__(self, bijections: Sequence[Bijection]) -> None:
+    def __init__(self, bijections: Iterable[Bijection]) -> None:
         super().__init__()
         self.bijections = nn.ModuleList(bijections)
-        self.steps = tuple(bijections)
+
+    @property
+    def steps(self) -> tuple[Bijection, ...]:
+        """The bijections, from noise to data."""
+        return bijections_of(self.bijections)
 
     def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         log_det = z.new_zeros(len(z))
@@ -120,6 +130,15 @@ class Composition(Bijection):
             x = bijection.inverse(x, context)
 
 
+def bijections_of(modules: nn.ModuleList) -> tuple[Bijection, ...]:
+    """The bijections of a list of modules, which are nothing else.
+
+    Arguments:
+        modules: The modules.
+    """
+    return tuple(cast("Iterable[Bijection]", modules))
+
+
 class Inverse(Bijection):
     """A bijection taken the other way round.
 
@@ -148,7 +167,11 @@ class Permutation(Bijection):
     """A fixed reordering of the values, or of the channels.
 
     Arguments:
-        order: The order: value i of the data is value order[i] of the noise.
+        order: The order: value i of the data is value order[i] of the noise; int64, with shape
+            (values,).
+
+    Raises:
+        ValueError: The order is no permutation.
     """
 
     order: Tensor
@@ -156,6 +179,8 @@ class Permutation(Bijection):
 
     def __init__(self, order: Tensor) -> None:
         super().__init__()
+        if order.sort().values.tolist() != list(range(len(order))):
+            raise ValueError(f"expected an order of {len(order)} values, got {order.tolist()}")
         self.register_buffer("order", order)
         self.register_buffer("back", order.argsort())
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ptheta.models.flows.bijections import Bijection
 from ptheta.models.flows.univariate import Univariate
+from ptheta.networks.context import beside
 from ptheta.networks.mlp import MLP
 
 
@@ -33,6 +34,15 @@ class Coupling(Bijection):
         flip: Whether the second half conditions the first, and not the other way round.
         activation: Makes the activation.
         dropout: The share of hidden units dropped in training.
+
+    Raises:
+        ValueError: There are fewer than two values, so that none is left to condition on.
+
+    Example:
+        >>> from ptheta.models.flows.univariate import Affine
+        >>> coupling = Coupling(Affine(), features=3)
+        >>> coupling(torch.ones(1, 3))
+        tensor([[1., 1., 1.]], grad_fn=<CatBackward0>)
     """
 
     def __init__(
@@ -47,8 +57,14 @@ class Coupling(Bijection):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if features < 2:
+            raise ValueError(
+                f"a coupling needs at least two values, one to condition on, got {features}; "
+                "MaskedAutoregressive takes one"
+            )
         self.univariate = univariate
         self.flip = flip
+        self.context_features = context_features
         self.sizes = features - features // 2, features // 2
         fixed, moved = reversed(self.sizes) if flip else self.sizes
         self.network = MLP(
@@ -79,5 +95,5 @@ class Coupling(Bijection):
         return torch.cat([moved, fixed] if self.flip else [fixed, moved], dim=1)
 
     def _coefficients(self, fixed: Tensor, context: Tensor | None) -> Tensor:
-        given = fixed if context is None else torch.cat([fixed, context], dim=1)
+        given = beside(fixed, context, self.context_features)
         return self.network.features_first(given).unflatten(0, (self.univariate.size, -1))

@@ -3,6 +3,7 @@
 __all__ = ["EstimatedFlow", "Flow"]
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.distributions import Distribution
 
 from ptheta.models.flows.bases import Base
 from ptheta.models.flows.bijections import Bijection
-from ptheta.models.normalised import Normalised
+from ptheta.models.normalised import FromFunctions, Normalised
 from ptheta.networks.context import ContextFeatures
 from ptheta.spaces import Categorical, Real
 
@@ -32,6 +33,14 @@ class Flow(Normalised):
         base: The law of the noise.
         shape: The shape of an example; None means a vector like the noise.
         context_space: What the flow is conditioned on, or None.
+
+    Example:
+        >>> from ptheta.models.flows.bases import Gaussian
+        >>> from ptheta.models.flows.linear import LULinear
+        >>> flow = Flow(LULinear(2 * torch.eye(2)), Gaussian(2))
+        >>> density = torch.exp(flow.log_prob(torch.zeros(1, 2)))
+        >>> round(density.item() * 2 * math.pi, 4)  # a Gaussian of variance 4 in the plane
+        0.25
     """
 
     def __init__(
@@ -58,16 +67,19 @@ class Flow(Normalised):
             x: The training examples, with shape (rows, *shape).
             context: What they are conditioned on.
         """
-        rows = torch.arange(0, len(x), -(-len(x) // _FIRST_ROWS), device=x.device)
+        self._check(x, self.shape, "examples")
+        rows = torch.arange(0, len(x), max(1, -(-len(x) // _FIRST_ROWS)), device=x.device)
         given = None if context is None else context[rows]
         self.bijection.initialize(x[rows], self.context(given, len(rows)))
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The noise of x, with shape (batch, base.features)."""
+        self._check(x, self.shape, "examples")
         return self.bijection.inverse(x, self.context(context, len(x)))
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """The example of noise z, with shape (batch, *shape)."""
+        self._check(z, (self.base.features,), "noise")
         return self.bijection(z, self.context(context, len(z)))
 
     def latent(self, n: int) -> Tensor:
@@ -115,12 +127,30 @@ class Flow(Normalised):
         x, log_det = self.bijection.forward_and_log_det(z, self.context(context, n))
         return x, self.base.log_prob(z) - log_det
 
-    @torch.enable_grad()
     def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """The gradient of log p by x, shaped as x; with gradient where x asks for one."""
-        at = x if x.requires_grad else x.detach().requires_grad_()
-        log_prob = self.log_prob(at, context).sum()
-        return torch.autograd.grad(log_prob, at, create_graph=x.requires_grad)[0]
+        """The gradient of log p by x, shaped as x, itself with gradient unless under `no_grad`."""
+        differentiable = torch.is_grad_enabled()
+        with torch.enable_grad():
+            at = x if x.requires_grad else x.detach().requires_grad_()
+            log_prob = self.log_prob(at, context).sum()
+            return torch.autograd.grad(log_prob, at, create_graph=differentiable)[0]
+
+    def log_prob_of_rows(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) in nats, with shape (batch,), by the change of variables."""
+        self._check(x, self.shape, "examples")
+        z, log_det = self.bijection.inverse_and_log_det(x, self.context(context, len(x)))
+        return self.base.log_prob(z) + log_det
+
+    def _check(self, values: Tensor, shape: Sequence[int], what: str) -> None:
+        if values.shape[1:] != torch.Size(shape) or values.dim() == 0:
+            expected = ", ".join(map(str, shape))
+            raise ValueError(
+                f"expected {what} of shape (batch, {expected}), got {tuple(values.shape)}"
+            )
+        if values.dtype != self.base.origin.dtype:
+            raise ValueError(
+                f"expected {what} of {self.base.origin.dtype}, as the model is, got {values.dtype}"
+            )
 
 
 class EstimatedFlow(Flow):
@@ -132,25 +162,21 @@ class EstimatedFlow(Flow):
 
     def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """An estimate of log p(x) in nats, with shape (batch,)."""
+        self._check(x, self.shape, "examples")
         given = self.context(context, len(x))
         z, log_det = self.bijection.inverse_and_log_det_estimate(x, given)
         return self.base.log_prob(z) + log_det
 
 
-class _Pushforward(Distribution):
+class _Pushforward(FromFunctions):
     """The law of a flow given its context."""
 
+    has_rsample = True
+
     def __init__(self, flow: Flow, context: Tensor | None) -> None:
-        self.flow = flow
-        self.context = context
-        batch = torch.Size() if context is None else torch.Size([len(context)])
-        super().__init__(batch, flow.shape, validate_args=False)
+        super().__init__(Real(tuple(flow.shape)), flow.log_prob_of_rows, flow.sample, context)
+        self.rdraw = flow.rsample
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        context = self.flow.context(self.context, len(value))
-        z, log_det = self.flow.bijection.inverse_and_log_det(value, context)
-        return self.flow.base.log_prob(z) + log_det
-
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
-        shape = torch.Size(sample_shape) + self.batch_shape
-        return self.flow.rsample(shape.numel(), self.context).reshape(*shape, *self.flow.shape)
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Draws with gradient, with shape (*sample_shape, *batch, *shape)."""
+        return self.rows(self.rdraw, sample_shape)

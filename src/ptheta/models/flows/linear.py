@@ -89,7 +89,7 @@ class LULinear(Bijection):
         context_features: The number of features of the context, which adds to the shift.
 
     Raises:
-        ValueError: The matrix is not square, or it is singular.
+        ValueError: The matrix is not square, not of finite real numbers, or singular.
 
     Example:
         >>> map_ = LULinear(torch.tensor([[2.0, 1.0], [0.0, 3.0]]))
@@ -105,17 +105,20 @@ class LULinear(Bijection):
         super().__init__()
         if matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"expected a square matrix, got shape {tuple(matrix.shape)}")
+        if not (matrix.is_floating_point() and matrix.isfinite().all()):
+            raise ValueError("expected a matrix of finite real numbers")
         permutation, lower, upper = torch.linalg.lu(matrix.double())
         diagonal = upper.diagonal()
         smallest = torch.finfo(matrix.dtype).eps * matrix.abs().max()
         if not (diagonal.abs() > smallest).all():
             raise ValueError("the matrix is singular: a flow needs one that can be inverted")
         self.register_buffer("order", permutation.argmax(dim=0))
-        self.register_buffer("sign", diagonal.sign().float())
-        self.lower = nn.Parameter(lower.tril(-1).float())
-        self.upper = nn.Parameter(upper.triu(1).float())
-        self.log_diagonal = nn.Parameter(diagonal.abs().log().float())
-        self.shift = LearnedVector(torch.zeros(len(matrix)), context_features)
+        kept = matrix.dtype
+        self.register_buffer("sign", diagonal.sign().to(kept))
+        self.lower = nn.Parameter(lower.tril(-1).to(kept))
+        self.upper = nn.Parameter(upper.triu(1).to(kept))
+        self.log_diagonal = nn.Parameter(diagonal.abs().log().to(kept))
+        self.shift = LearnedVector(torch.zeros(len(matrix), dtype=kept), context_features)
 
     def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         lower, upper = self._factors()

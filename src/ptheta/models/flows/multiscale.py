@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ptheta.models.flows.bijections import Bijection
+from ptheta.models.flows.bijections import Bijection, bijections_of
 
 
 class Squeeze(Bijection):
@@ -88,9 +88,13 @@ class MultiScale(Bijection):
                     f"number must be even: got shape {(channels, height, width)}"
                 )
         self.levels = nn.ModuleList(levels)
-        self.steps = tuple(levels)
         self.leaving = [(c // 2, h, w) for c, h, w in shapes[:-1]] + [shapes[-1]]
         self.sizes = [math.prod(shape) for shape in self.leaving]
+
+    @property
+    def steps(self) -> tuple[Bijection, ...]:
+        """The levels, from data to noise."""
+        return bijections_of(self.levels)
 
     def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         parts = z.split(self.sizes, dim=1)

@@ -37,6 +37,10 @@ class RationalQuadratic(Univariate):
             square root of the number of hidden units, which steadies training.
         least: The least width and height of a bin, as a share of the box, and the least slope.
 
+    Raises:
+        ValueError: There are no bins or too many for their least width, or the bound or the temper
+            is not above 0.
+
     Example:
         >>> spline = RationalQuadratic(bins=4)
         >>> x = torch.tensor([-9.0, 0.0, 9.0])
@@ -48,6 +52,17 @@ class RationalQuadratic(Univariate):
     bound: float = 5.0
     temper: float = 1.0
     least: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.bins < 1 or self.bins * self.least >= 1:
+            raise ValueError(
+                f"expected from 1 to {math.ceil(1 / self.least) - 1} bins, each of at least "
+                f"{self.least:g} of the box, got {self.bins}"
+            )
+        if not (0 < self.bound < math.inf and 0 < self.temper < math.inf):
+            raise ValueError(
+                f"the bound and the temper must be above 0, got {self.bound} and {self.temper}"
+            )
 
     @property
     def size(self) -> int:

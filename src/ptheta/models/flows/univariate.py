@@ -2,6 +2,7 @@
 
 __all__ = ["Affine", "Shift", "Univariate"]
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -83,6 +84,9 @@ class Affine(Univariate):
     Arguments:
         bound: The bound c of the log-scale.
 
+    Raises:
+        ValueError: The bound is not above 0.
+
     Example:
         >>> x, log_slope = Affine().forward(torch.ones(3), torch.zeros(2, 3))
         >>> x.tolist(), log_slope.tolist()
@@ -90,6 +94,10 @@ class Affine(Univariate):
     """
 
     bound: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.bound < math.inf:
+            raise ValueError(f"the bound of the log-scale must be above 0, got {self.bound}")
 
     @property
     def size(self) -> int:

@@ -245,7 +245,10 @@ def diagonal_bilstm(
 def _images(space: Space) -> Discrete:
     if isinstance(space, Discrete) and space.layout == "image" and len(space.shape) == 3:
         return space
-    raise PthetaError(f"it models images of levels, and this is: {space.describe()}.")
+    raise PthetaError(
+        "it models images of levels, with channels, height and width, and this is: "
+        f"{space.describe()}, of shape {space.shape}."
+    )
 
 
 def _default_layers(images: Discrete) -> int:

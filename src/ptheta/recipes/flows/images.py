@@ -258,7 +258,10 @@ def _conditioner(
 
 def _image(space: Space) -> Shape:
     if space.layout != "image" or len(space.shape) != 3 or isinstance(space, Categorical):
-        raise PthetaError(f"it models images, and this is: {space.describe()}.")
+        raise PthetaError(
+            "it models images of channels, height and width, and this is: "
+            f"{space.describe()}, of shape {space.shape}."
+        )
     channels, height, width = space.shape
     if height * width < 2:
         raise PthetaError(

@@ -85,7 +85,7 @@ def i_resnet(
         context_space,
         PowerSeries(terms) if space.features > exact_features else None,
         nn.ELU,
-        shape=_image(space) if convolutional else None,
+        shape=_convolved(space) if convolutional else None,
         layers=layers,
         hidden_features=hidden_features,
         lipschitz=lipschitz,
@@ -148,7 +148,7 @@ def residual_flow(
         context_space,
         RussianRoulette(terms, stop) if space.features > exact_features else None,
         LipSwish,
-        shape=_image(space) if convolutional else None,
+        shape=_convolved(space) if convolutional else None,
         layers=layers,
         hidden_features=hidden_features,
         lipschitz=lipschitz,
@@ -272,10 +272,20 @@ def _normalised(
 
 
 def _image(space: Space) -> tuple[int, int, int] | None:
-    if space.layout != "image":
+    if space.layout != "image" or len(space.shape) != 3:
         return None
     channels, height, width = space.shape
     return channels, height, width
+
+
+def _convolved(space: Space) -> tuple[int, int, int]:
+    shape = _image(space)
+    if shape is None:
+        raise PthetaError(
+            f"convolutions are for images, and this is: {space.describe()}; leave out "
+            "convolutional=True."
+        )
+    return shape
 
 
 def _refuse_large(space: Space, largest: int) -> None:
