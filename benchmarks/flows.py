@@ -146,7 +146,8 @@ def normflows(cell: Cell, features: int) -> System | None:
             # turned round, so that densities take one pass
             steps.append(library.flows.Reverse(made))
         else:
-            sizes = [features // 2, cell.hidden, cell.hidden, features]
+            moved = features // 2
+            sizes = [features - moved, cell.hidden, cell.hidden, 2 * moved]
             network = library.nets.MLP(sizes, init_zeros=True)
             steps.append(library.flows.AffineCouplingBlock(network))
         steps.append(library.flows.Permute(features, mode="swap"))
