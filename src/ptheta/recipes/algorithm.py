@@ -29,7 +29,8 @@ class Algorithm:
             saved; None evaluates the weights themselves.
         patience: The evaluations without improvement after which to stop; None never stops early.
         keep: Which weights are kept in the end: those that did best on held-out data, or the
-            last, where learning ends in weights that are defined by the training data alone.
+            last, where learning ends in weights that are defined by the training data alone, or
+            where it is not towards what is measured on held-out data.
     """
 
     model: nn.Module

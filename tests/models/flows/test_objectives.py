@@ -20,7 +20,7 @@ from ptheta.objectives.reverse_kl import ReverseKL
 from ptheta.objectives.score_matching import DenoisingScoreMatching, ScoreMatching
 from ptheta.objectives.types import Batch
 from ptheta.recipes.registry import build
-from ptheta.spaces import Binary
+from ptheta.spaces import Binary, Real
 
 COVARIANCE = torch.tensor([[2.0, 0.9], [0.9, 0.7]])
 
@@ -126,3 +126,11 @@ def test_the_funnel_is_a_gaussian_whose_width_is_drawn():
 def test_score_matching_refuses_levels():
     with pytest.raises(PthetaError, match="objective=likelihood"):
         build("realnvp", Binary((4,)), None, {"objective": "score-matching"})
+
+
+def test_a_flow_that_plays_against_a_critic_keeps_its_last_weights():
+    # likelihood falls as the game goes on, so that the best by it would be those it started with
+    algorithm = build("realnvp", Real((2,)), None, {"objective": "adversarial"})
+    assert algorithm.keep == "last"
+    assert algorithm.patience is None
+    assert build("realnvp", Real((2,))).keep == "best"

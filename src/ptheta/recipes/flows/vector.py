@@ -89,6 +89,8 @@ def trained_flow(
             "set objective=likelihood or objective=adversarial."
         )
     model = bridged(flow, bridge, space)
+    # a critic does not raise the likelihood, by which the first weights would be thought the best
+    played = objective == "adversarial"
     return Algorithm(
         model,
         _learner(objective, model, flow, bridge, learning_rate),
@@ -96,6 +98,8 @@ def trained_flow(
         steps=steps,
         constraints=("same-dimension", "invertible"),
         ema=0.99,
+        patience=None if played else 20,
+        keep="last" if played else "best",
     )
 
 
