@@ -5,7 +5,7 @@ import torch
 
 from ptheta.models.flows.autoregressive import MaskedAutoregressive
 from ptheta.models.flows.bases import Gaussian
-from ptheta.models.flows.bijections import Composition, Permutation
+from ptheta.models.flows.bijections import Composition, Inverse, Permutation
 from ptheta.models.flows.coupling import Coupling
 from ptheta.models.flows.flow import Flow
 from ptheta.models.flows.linear import LULinear
@@ -176,3 +176,13 @@ def test_dropout_leaves_draws_and_their_density_alone():
         model.bijection.output.weight.normal_().mul_(model.bijection.output.mask)
     x, log_prob = model.rsample_and_log_prob(50)
     torch.testing.assert_close(log_prob, model.eval().log_prob(x), atol=1e-4, rtol=1e-4)
+
+
+def test_draws_value_by_value_leave_mixed_precision():
+    model = Flow(Inverse(MaskedAutoregressive(Affine(), 3)), Gaussian(3))
+    with torch.no_grad():
+        model.bijection.bijection.output.bias.normal_()
+    x = torch.randn(5, 3)
+    expected = model.encode(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(model.encode(x), expected, rtol=0.05, atol=0.05)

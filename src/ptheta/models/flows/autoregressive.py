@@ -100,7 +100,11 @@ class MaskedAutoregressive(Bijection):
     def _by_values(
         self, stack: MaskedStack, z: Tensor, context: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        network = Incremental(stack, self.activation, len(z), context)
+        # value by value in full precision, where a rounding would be carried on
+        with torch.autocast(z.device.type, enabled=False):
+            return self._in_turn(Incremental(stack, self.activation, len(z), context), z)
+
+    def _in_turn(self, network: Incremental, z: Tensor) -> tuple[Tensor, Tensor]:
         noise, x = z.t(), torch.empty_like(z.t(), memory_format=torch.contiguous_format)
         log_det = z.new_zeros(len(z))
         for rank, position in enumerate(self.order):
