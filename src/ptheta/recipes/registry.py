@@ -211,6 +211,8 @@ def build(
             raise PthetaError(f"{name} cannot be built: {error}") from None
         hint = f" Recipes that can: {able}." if able else ""
         raise PthetaError(f"{name} cannot model this data: {error}{hint}") from None
+    except ValueError as error:
+        raise PthetaError(f"{name} cannot be built with these settings: {error}") from None
     except (MemoryError, RuntimeError) as error:
         reason = str(error).split("\n", 1)[0] or "out of memory"
         raise PthetaError(

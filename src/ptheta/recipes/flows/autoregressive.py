@@ -8,7 +8,7 @@ from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Univariate
 from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import dropout_of, vector_flow
+from ptheta.recipes.flows.vector import Bins, dropout_of, vector_flow
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
 
@@ -102,7 +102,7 @@ def nsf_autoregressive(
     context_space: Categorical | Real | None = None,
     *,
     layers: Count = 3,
-    bins: Count = 8,
+    bins: Bins = 8,
     bound: Rate = 5.0,
     hidden_features: Count = 128,
     dropout: Fraction | None = None,

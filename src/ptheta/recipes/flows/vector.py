@@ -1,9 +1,10 @@
 """What recipes of flows share: a flow joined to data and trained, and one of vectors."""
 
-__all__ = ["Objective", "dropout_of", "trained_flow", "vector_flow"]
+__all__ = ["Bins", "Objective", "dropout_of", "trained_flow", "vector_flow"]
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Le
 from torch import nn
 
 from ptheta.data.bridged import bridged
@@ -20,6 +21,7 @@ from ptheta.recipes.likelihood import likelihood_learner
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.gradient import GradientLearner
 
+Bins = Annotated[int, Ge(1), Le(999)]  # a bin has a thousandth of the box at least
 Objective = Literal["likelihood", "score-matching", "adversarial"]
 
 _EXACT_DIVERGENCE = 16  # values up to which score matching takes the divergence whole
