@@ -43,9 +43,15 @@ class PowerSeries(Series):
 
     Arguments:
         terms: The number of terms.
+
+    Raises:
+        ValueError: There is no term.
     """
 
     terms: int = 10
+
+    def __post_init__(self) -> None:
+        _refuse_none(self.terms)
 
     def weights(self) -> list[float]:
         return [1.0] * self.terms
@@ -63,6 +69,9 @@ class RussianRoulette(Series):
         terms: The number of terms that are always taken.
         stop: The probability that no further term is taken.
 
+    Raises:
+        ValueError: There is no term, or the probability is not between 0 and 1.
+
     Example:
         >>> _ = torch.manual_seed(0)
         >>> RussianRoulette(terms=2, stop=0.5).weights()[:2]
@@ -71,6 +80,11 @@ class RussianRoulette(Series):
 
     terms: int = 2
     stop: float = 0.5
+
+    def __post_init__(self) -> None:
+        _refuse_none(self.terms)
+        if not 0 < self.stop < 1:
+            raise ValueError(f"the probability to stop is between 0 and 1, got {self.stop}")
 
     def weights(self) -> list[float]:
         # the number of trials up to the first that succeeds, so one term at least
@@ -137,3 +151,8 @@ def _probe(y: Tensor, at: Tensor, weights: Sequence[float]) -> Tensor:
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(dim=1)
+
+
+def _refuse_none(terms: int) -> None:
+    if terms < 1:
+        raise ValueError(f"a series takes at least one term, got {terms}")
