@@ -4,13 +4,14 @@ from torch.func import functional_call
 
 from ptheta.models.flows.autoregressive import MaskedAutoregressive
 from ptheta.models.flows.bijections import Inverse
+from ptheta.models.flows.log_dets import series_log_det
 from ptheta.models.flows.mint import mint_of_vectors
 from ptheta.models.flows.planar import Planar
 from ptheta.models.flows.residual import Residual
 from ptheta.models.flows.roots import increasing_root
 from ptheta.models.flows.univariate import Affine
 from ptheta.networks.contraction import contraction_of_vectors
-from ptheta.networks.lipschitz import LipSwish
+from ptheta.networks.lipschitz import LipSwish, spectral_bound
 
 # bijections of three values whose inverse is found by iteration
 ITERATED = {
@@ -101,3 +102,16 @@ def test_three_derivatives_of_a_root_are_exact():
         torch.testing.assert_close(found, cube_root)
         (found,) = torch.autograd.grad(found.sum(), target, create_graph=True)
         (cube_root,) = torch.autograd.grad(cube_root.sum(), target, create_graph=True)
+
+
+def test_an_estimate_refuses_a_second_derivative():
+    x = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
+    _, estimate = series_log_det(torch.sin, x, [1.0, 1.0])
+    torch.autograd.grad(estimate.sum(), x, retain_graph=True)
+    with pytest.raises(ValueError, match="has no second derivative; take the exact one"):
+        torch.autograd.grad(estimate.sum(), x, create_graph=True)
+
+
+def test_a_bound_has_a_second_derivative_by_its_weights():
+    weight = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(spectral_bound, weight)

@@ -116,7 +116,7 @@ def series_log_det(
 ) -> tuple[Tensor, Tensor]:
     """The function and an estimate of the log-determinant of x + g(x), by a random series.
 
-    Its gradient is an estimate of the gradient, and not that of the estimate.
+    Its gradient is an estimate of the gradient, and not that of the estimate; it has no second.
 
     Arguments:
         g: A contraction, which maps each row alone.
@@ -126,6 +126,9 @@ def series_log_det(
 
     Returns:
         The function, shaped as x, and the estimate with shape (batch,).
+
+    Raises:
+        ValueError: In the backward pass: a gradient of the gradient is asked for.
     """
     with torch.enable_grad():
         at = x if x.requires_grad else x.detach().requires_grad_()
@@ -146,7 +149,17 @@ def _probe(y: Tensor, at: Tensor, weights: Sequence[float]) -> Tensor:
         return value
     (pulled,) = torch.autograd.grad(y, at, row, create_graph=True)
     carrier = _inner(pulled, v)
+    carrier.register_hook(_refuse_second)
     return value + carrier - carrier.detach()
+
+
+def _refuse_second(gradient: Tensor) -> Tensor:
+    if torch.is_grad_enabled():
+        raise ValueError(
+            "the estimate of a log-determinant has no second derivative; take the exact one, by "
+            "log_prob or inverse_and_log_det"
+        )
+    return gradient
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
