@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from ptheta.cli import main
+from ptheta.models.flows.fixed_point import fixed_point
 
 
 @pytest.fixture(autouse=True)
@@ -382,3 +383,18 @@ def test_an_origin_that_cannot_be_loaded_is_a_sentence(ptheta):
     code, _, err = ptheta("evaluate", "run")
     assert code == 2
     assert "run.json is damaged at 'origin" in err
+
+
+def test_draws_that_are_not_found_are_a_sentence_and_exit_code_2(ptheta, monkeypatch):
+    code, _, _ = ptheta("fit", "moons", "i-resnet", "--steps", "2", "--out", "run")
+    assert code == 0
+
+    def one_step(step, start, **options):
+        return fixed_point(step, start, **options | {"iterations": 1})
+
+    monkeypatch.setattr("ptheta.models.flows.residual.fixed_point", one_step)
+    code, out, err = ptheta("sample", "run", "-n", "3", "-o", "draws.csv")
+    assert code == 2
+    assert out == ""
+    assert err.startswith("ptheta: the inverse of a residual layer was not found for 3 of 3 rows")
+    assert "fit again with a smaller learning_rate" in err

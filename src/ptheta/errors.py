@@ -1,6 +1,6 @@
-"""The one error that a person is meant to read."""
+"""The errors that a person is meant to read."""
 
-__all__ = ["PthetaError", "nearest"]
+__all__ = ["NotConverged", "PthetaError", "nearest"]
 
 import difflib
 from collections.abc import Iterable
@@ -12,6 +12,28 @@ class PthetaError(ValueError):
     The message is one or two sentences: what is wrong, where, and what to do about it. The
     command line prints it without a traceback and exits with code 2.
     """
+
+
+class NotConverged(PthetaError):
+    """An iteration that did not settle within the steps that it was allowed.
+
+    Arguments:
+        sought: What it looks for, and of which layer.
+        rows: The number of rows for which it was not found.
+        of: The number of rows.
+        steps: The number of steps that were taken.
+
+    Example:
+        >>> str(NotConverged("the inverse of a layer", rows=2, of=10, steps=100)).split(". ")[0]
+        'the inverse of a layer was not found for 2 of 10 rows in 100 steps'
+    """
+
+    def __init__(self, sought: str, *, rows: int, of: int, steps: int) -> None:
+        super().__init__(
+            f"{sought} was not found for {rows} of {of} rows in {steps} steps. A layer that "
+            "training has made too steep, or not finite, does that: fit again with a smaller "
+            "learning_rate."
+        )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ __all__ = ["Bounded", "BoundedConv2d", "BoundedLinear", "LipSwish", "spectral_bo
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,9 +42,33 @@ def spectral_bound(matrices: Tensor) -> Tensor:
         >>> spectral_bound(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
         tensor(3.)
     """
-    # the bound grows as the matrix does, so that it is the product of its gradient and the matrix
-    gradient = _gradient_of_bound(matrices.detach())
-    return (gradient.conj() * matrices).real.sum(dim=(-2, -1))
+    bound: Tensor = _Bound.apply(matrices)[0]
+    return bound
+
+
+class _Bound(torch.autograd.Function):
+    """The bound, and its gradient, which is kept so that backward passes need no squarings."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(matrices: Tensor) -> tuple[Tensor, Tensor]:
+        # the bound grows as the matrix does, so that it is the product of both
+        gradient = _gradient_of_bound(matrices)
+        return (gradient.conj() * matrices).real.sum(dim=(-2, -1)), gradient
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(*inputs, output[1])
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        matrices, gradient = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # the gradient of the gradient is asked for
+            gradient = _gradient_of_bound(matrices)
+        return grad_outputs[0][..., None, None] * gradient
 
 
 def _gradient_of_bound(matrices: Tensor) -> Tensor:

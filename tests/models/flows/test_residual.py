@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from ptheta.errors import NotConverged
 from ptheta.models.flows.bijections import Composition, Reshaped
 from ptheta.models.flows.linear import ActNorm
 from ptheta.models.flows.log_dets import (
@@ -189,7 +190,7 @@ def test_an_iteration_that_is_cut_short_says_so():
     torch.manual_seed(0)
     map_ = of_vectors(2)
     map_.iterations = 2
-    with pytest.raises(RuntimeError, match="the fixed point was not reached"):
+    with pytest.raises(NotConverged, match="the inverse of a residual layer was not found"):
         map_(torch.randn(5, 2))
 
 

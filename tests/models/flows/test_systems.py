@@ -153,6 +153,41 @@ def test_radial_maps_move_along_rays_from_their_centre():
     assert log_det.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_radial_maps_have_a_gradient_at_their_centre(dtype):
+    map_ = stirred(Radial(3)).to(dtype)
+    centre, alpha, total = map_._read(None)
+    centre = centre.detach()
+    for directed, slope in (
+        (map_.forward_and_log_det, total / alpha),
+        (map_.inverse_and_log_det, alpha / total),
+    ):
+        start = centre.clone().requires_grad_()
+        end, log_det = directed(start, None)
+        torch.testing.assert_close(log_det, 3 * slope.log())
+        (gradient,) = torch.autograd.grad(end[0, 0] + 0 * log_det.sum(), start)
+        torch.testing.assert_close(gradient, slope * torch.eye(3, dtype=dtype)[:1])
+
+
+@pytest.mark.parametrize("size", [-120.0, 120.0])
+@pytest.mark.parametrize("other", [-120.0, 120.0])
+def test_radial_maps_of_extreme_coefficients_stay_finite(size, other):
+    map_ = Radial(3)
+    with torch.no_grad():
+        next(map_.parameters())[-2:] = torch.tensor([size, other])
+    z = torch.randn(50, 3)
+    for directed in (map_.forward_and_log_det, map_.inverse_and_log_det):
+        end, log_det = directed(z, None)
+        gradients = torch.autograd.grad(end.sum() + log_det.sum(), list(map_.parameters()))
+        assert all(found.isfinite().all() for found in (end, log_det, *gradients))
+    x, log_det = map_.forward_and_log_det(z, None)
+    back, its_log_det = map_.inverse_and_log_det(x, None)
+    again, _ = map_.forward_and_log_det(back, None)
+    torch.testing.assert_close(again, x, rtol=1e-4, atol=1e-4)
+    assert log_det.isfinite().all()
+    assert its_log_det.isfinite().all()
+
+
 def test_logistic_noise_has_the_density_of_what_it_draws():
     base = Logistic(1)
     line = torch.linspace(-30, 30, 6001, dtype=torch.float64)[:, None]

@@ -2,7 +2,8 @@ r"""Solutions of :math:`x = f(x)` by iteration, and their gradient.
 
 By the implicit function theorem a gradient v by the solution becomes :math:`(I - J^T)^{-1} v`
 before it goes into f, with :math:`J = \partial f / \partial x`; that too is the solution of an
-equation of this kind, :math:`u = v + J^T u`. No step of the iteration is kept.
+equation of this kind, :math:`u = v + J^T u`, and has a gradient in the same way. No step of the
+iteration is kept.
 
 References:
     Deep Equilibrium Models (Bai, Kolter & Koltun, 2019), https://arxiv.org/abs/1909.01377,
@@ -16,74 +17,130 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ptheta.errors import NotConverged
+
 Step = Callable[[Tensor], Tensor]
 
 
 @torch.no_grad()
-def fixed_point(step: Step, start: Tensor, *, tolerance: float, iterations: int) -> Tensor:
+def fixed_point(
+    step: Step, start: Tensor, *, tolerance: float, iterations: int, sought: str = "the fixed point"
+) -> Tensor:
     """The x that a step leaves where it is, without gradient.
 
     Arguments:
         step: Maps a guess to the next, of the same shape.
-        start: The first guess.
+        start: The first guess, with shape (batch, ...).
         tolerance: The largest change of a value in the last step, where values are larger than 1
             as a share of them.
         iterations: The largest number of steps.
+        sought: What it is, for the message of the error.
 
     Raises:
-        RuntimeError: Values still change by more than the tolerance after so many steps.
+        NotConverged: Values still change by more than the tolerance after so many steps, or are
+            not numbers.
 
     Example:
         >>> fixed_point(torch.cos, torch.zeros(1), tolerance=1e-6, iterations=100)
         tensor([0.7391])
     """
     x, change = _iterate(step, start, tolerance, iterations)
-    if change > tolerance:
-        raise RuntimeError(
-            f"the fixed point was not reached: values still change by {change:.1g} after "
-            f"{iterations} steps, and {tolerance:.1g} is asked for"
-        )
+    # a change that is not a number is no small one
+    _refuse_moving(~(change <= tolerance), sought, iterations)
     return x
 
 
 def with_implicit_gradient(
     step: Step, solution: Tensor, *, tolerance: float, iterations: int
 ) -> Tensor:
-    """A solution with its gradient to all that the step depends on.
+    """A solution with derivatives up to the third by all that the step depends on.
+
+    They are those of two steps of Newton's, the first from a constant, which leave the solution
+    where it is.
 
     Arguments:
         step: Maps a guess to the next, of the same shape.
-        solution: What it leaves where it is.
-        tolerance: The largest change in the last step of the solution of the gradient, as a share
-            of its length.
+        solution: What it leaves where it is, with shape (batch, ...).
+        tolerance: The largest change in the last step of the solution of the gradient of a row, as
+            a share of its largest value; 0 takes all steps, and is for equations that are
+            solved by so many.
         iterations: The largest number of steps of the solution of the gradient.
+
+    Raises:
+        NotConverged: In the backward pass: the gradient still changes by more than the tolerance
+            after so many steps.
     """
     if not torch.is_grad_enabled():
         return solution
-    at = solution.detach().requires_grad_()
+    leaf = solution.detach().requires_grad_()
+    first = step(leaf)
+    twice = False  # whether a gradient was found that itself has one
+
+    def solve_first(gradient: Tensor) -> Tensor:
+        # in the first gradient this is zero but for rounding
+        if not twice:
+            return torch.zeros_like(gradient)
+        return _solved(first, leaf, gradient, tolerance, iterations)
+
+    # hooks are on views, since a look back from what they are on would call them again
+    start = first.view_as(first)
+    start.register_hook(solve_first)
+    at = start.view_as(start)
     x = step(at)
 
     def solve(gradient: Tensor) -> Tensor:
-        # the equation is linear: solved for a gradient of size 1
-        scale = torch.linalg.vector_norm(gradient).clamp(min=torch.finfo(gradient.dtype).tiny)
-        unit = gradient / scale
+        nonlocal twice
+        found = _solved(x, at, gradient, tolerance, iterations)
+        if not torch.is_grad_enabled():
+            return found
+        twice = True
 
         def next_(u: Tensor) -> Tensor:
-            return unit + torch.autograd.grad(x, at, u, retain_graph=True)[0]
+            return gradient + torch.autograd.grad(x, at, u, create_graph=True)[0]
 
-        return scale * _iterate(next_, unit, tolerance, iterations)[0]
+        return with_implicit_gradient(next_, found, tolerance=tolerance, iterations=iterations)
 
-    # the hook is on a view, since a look back from x itself would call it again
-    found = x.view_as(x)
-    found.register_hook(solve)
-    return found
+    move = (x - at).view_as(x)
+    move.register_hook(solve)
+    return start + move
 
 
-def _iterate(step: Step, x: Tensor, tolerance: float, iterations: int) -> tuple[Tensor, float]:
-    change = 0.0
+@torch.no_grad()
+def _solved(x: Tensor, at: Tensor, gradient: Tensor, tolerance: float, iterations: int) -> Tensor:
+    if not gradient.numel():
+        return gradient
+    # the equation is linear and of each row alone: solved for gradients of size 1
+    size = _largest(gradient)
+    some = size.isfinite() & (size > 0)
+    unit = torch.where(some, gradient / size, 0.0)
+
+    def next_(u: Tensor) -> Tensor:
+        return unit + torch.autograd.grad(x, at, u, retain_graph=True)[0]
+
+    u, change = _iterate(next_, unit, tolerance, iterations, _largest)
+    if tolerance > 0:
+        _refuse_moving(~(change <= tolerance), "the gradient of a fixed point", iterations)
+    return size * u
+
+
+def _iterate(
+    step: Step, x: Tensor, tolerance: float, iterations: int, size: Step = torch.abs
+) -> tuple[Tensor, Tensor]:
+    change = torch.zeros_like(x)
     for _ in range(iterations if x.numel() else 0):
         before, x = x, step(x)
-        change = ((x - before).abs() / x.abs().clamp(min=1)).max().item()
-        if change <= tolerance:
+        change = (x - before).abs() / size(x).clamp(min=1)
+        if bool((change <= tolerance).all()):
             break
     return x, change
+
+
+def _largest(x: Tensor) -> Tensor:
+    """The largest size of the values of each row, with as many dimensions as x."""
+    return x.abs().amax(dim=tuple(range(1, x.dim())), keepdim=True) if x.dim() > 1 else x.abs()
+
+
+def _refuse_moving(moving: Tensor, sought: str, iterations: int) -> None:
+    if moving.any():
+        rows = moving.reshape(len(moving), -1).any(dim=1)
+        raise NotConverged(sought, rows=int(rows.sum()), of=len(rows), steps=iterations)

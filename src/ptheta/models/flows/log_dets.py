@@ -43,9 +43,15 @@ class PowerSeries(Series):
 
     Arguments:
         terms: The number of terms.
+
+    Raises:
+        ValueError: There is no term.
     """
 
     terms: int = 10
+
+    def __post_init__(self) -> None:
+        _refuse_none(self.terms)
 
     def weights(self) -> list[float]:
         return [1.0] * self.terms
@@ -63,6 +69,9 @@ class RussianRoulette(Series):
         terms: The number of terms that are always taken.
         stop: The probability that no further term is taken.
 
+    Raises:
+        ValueError: There is no term, or the probability is not between 0 and 1.
+
     Example:
         >>> _ = torch.manual_seed(0)
         >>> RussianRoulette(terms=2, stop=0.5).weights()[:2]
@@ -71,6 +80,11 @@ class RussianRoulette(Series):
 
     terms: int = 2
     stop: float = 0.5
+
+    def __post_init__(self) -> None:
+        _refuse_none(self.terms)
+        if not 0 < self.stop < 1:
+            raise ValueError(f"the probability to stop is between 0 and 1, got {self.stop}")
 
     def weights(self) -> list[float]:
         # the number of trials up to the first that succeeds, so one term at least
@@ -102,7 +116,7 @@ def series_log_det(
 ) -> tuple[Tensor, Tensor]:
     """The function and an estimate of the log-determinant of x + g(x), by a random series.
 
-    Its gradient is an estimate of the gradient, and not that of the estimate.
+    Its gradient is an estimate of the gradient, and not that of the estimate; it has no second.
 
     Arguments:
         g: A contraction, which maps each row alone.
@@ -112,6 +126,9 @@ def series_log_det(
 
     Returns:
         The function, shaped as x, and the estimate with shape (batch,).
+
+    Raises:
+        ValueError: In the backward pass: a gradient of the gradient is asked for.
     """
     with torch.enable_grad():
         at = x if x.requires_grad else x.detach().requires_grad_()
@@ -132,8 +149,23 @@ def _probe(y: Tensor, at: Tensor, weights: Sequence[float]) -> Tensor:
         return value
     (pulled,) = torch.autograd.grad(y, at, row, create_graph=True)
     carrier = _inner(pulled, v)
+    carrier.register_hook(_refuse_second)
     return value + carrier - carrier.detach()
+
+
+def _refuse_second(gradient: Tensor) -> Tensor:
+    if torch.is_grad_enabled():
+        raise ValueError(
+            "the estimate of a log-determinant has no second derivative; take the exact one, by "
+            "log_prob or inverse_and_log_det"
+        )
+    return gradient
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(dim=1)
+
+
+def _refuse_none(terms: int) -> None:
+    if terms < 1:
+        raise ValueError(f"a series takes at least one term, got {terms}")

@@ -8,11 +8,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ptheta.errors import NotConverged
 from ptheta.models.flows.bijections import Bijection
 from ptheta.models.flows.fixed_point import with_implicit_gradient
 from ptheta.networks.monotone import Monotone, MonotoneConv2d, MonotoneLinear, MonotoneNetwork
 
 _START = 0.1  # of the weights of a layer that would keep the variance
+_TRIES = 4  # steps by which a value must come nearer by half, or else rounding keeps it from it
 
 
 class Mint(Bijection):
@@ -25,7 +27,8 @@ class Mint(Bijection):
 
     which converges near the solution for steps :math:`\alpha < 2`. From afar Newton's steps can
     miss; so the step of a value is halved whenever it missed by more than before, and grows again
-    to 1.
+    to 1. A value that is as near as rounding allows, with all before it so, moves no more: else
+    the last bits of the first values would keep the later ones moving where the map is steep.
 
     References:
         MintNet: Building Invertible Neural Networks with Masked Convolutions (Song, Meng & Ermon,
@@ -35,8 +38,11 @@ class Mint(Bijection):
         network: The masked network h.
         shape: The shape of an example: (values,), or (channels, height, width).
         backwards: Whether the order of the values is from the last to the first.
-        iterations: The largest number of steps; beyond it RuntimeError is raised.
+        iterations: The largest number of steps, beyond which NotConverged is raised; None means
+            1000, and 8 more for each value.
     """
+
+    position: Tensor
 
     def __init__(
         self,
@@ -44,13 +50,17 @@ class Mint(Bijection):
         shape: tuple[int, ...],
         *,
         backwards: bool = False,
-        iterations: int = 1000,
+        iterations: int | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.log_scale = nn.Parameter(torch.zeros(shape))
         self.turned = tuple(range(1, len(shape) + 1)) if backwards else ()
-        self.iterations = iterations
+        values = self.log_scale.numel()
+        self.iterations = 1000 + 8 * values if iterations is None else iterations
+        # the place of each value in the order: by pixels, and by colours within one
+        places = torch.arange(values).reshape(*shape[1:], shape[0]).movedim(-1, 0)
+        self.register_buffer("position", places, persistent=False)
 
     def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, slope = self._map(self._turn(x), context)
@@ -87,27 +97,58 @@ class Mint(Bijection):
     def _iterate(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x, alpha, before = z, torch.ones_like(z), torch.zeros_like(z)
         eps = torch.finfo(z.dtype).eps
-        left = torch.zeros((), dtype=torch.long)
-        for _ in range(self.iterations):
+        settled, lost, steps = _Settled(self.position, z), torch.zeros_like(z).bool(), 0
+        while steps < self.iterations and not bool(lost.any()):
+            steps += 1
             y, slope = self._map(x, context)
             miss = y - z
+            lost = ~miss.isfinite()
             move = miss / slope
             size = x.abs().clamp(min=1)
+            spacing = eps * z.abs().max(size)
             # where the map is flat, rounding alone moves values by more
-            settled = (move.abs() <= eps**0.75 * size) | (
-                miss.abs() <= 16 * eps * z.abs().max(size)
-            )
-            left = (~settled).sum()
-            if not left:
-                return x - move, slope
+            near = (miss.abs() <= 16 * spacing) | (move.abs() <= eps**0.75 * size)
+            if bool((settled.fixed | near).all()):
+                return x - move.masked_fill(settled.fixed, 0), slope
+            settled.look(miss.abs() <= 2 * spacing, miss.abs(), move.abs() <= eps**0.5 * size)
             # what misses on one side because earlier values moved is no overshoot
             overshot = (miss * before < 0) & (miss.abs() > before.abs() / 2)
             alpha = torch.where(overshot, alpha / 2, (2 * alpha).clamp(max=1))
-            x, before = x - alpha * move, miss
-        raise RuntimeError(
-            f"the inverse was not reached: {left.item()} of {z.numel()} values still change after "
-            f"{self.iterations} steps"
-        )
+            x, before = x - alpha * move.masked_fill(settled.fixed, 0), miss
+        left = (lost if bool(lost.any()) else ~settled.fixed).flatten(1).any(dim=1)
+        sought = "the inverse of a layer of MintNet"
+        raise NotConverged(sought, rows=int(left.sum()), of=len(z), steps=steps)
+
+
+class _Settled:
+    """Which values of each row move no more: those up to some place in the order.
+
+    Arguments:
+        position: The place of each value.
+        z: A batch.
+    """
+
+    def __init__(self, position: Tensor, z: Tensor) -> None:
+        self.position = position
+        self.first = position.new_zeros((len(z), *(1,) * position.dim()))  # that still moves
+        self.best = z.new_full(self.first.shape, torch.inf)
+        self.tries = torch.zeros_like(self.first)
+
+    @property
+    def fixed(self) -> Tensor:
+        return self.position < self.first
+
+    def look(self, exact: Tensor, miss: Tensor, close: Tensor) -> None:
+        """Fixes values that are exact, and one that is close and comes no nearer."""
+        values, every = self.position.numel(), tuple(range(1, exact.dim()))
+        stuck = (self.position == self.first) & close & (self.tries >= _TRIES)
+        ends = torch.where(self.fixed | exact | stuck, values, self.position)
+        first = ends.amin(dim=every, keepdim=True)
+        best = torch.where(first == self.first, self.best, torch.inf)
+        here = torch.where(self.position == first, miss, 0.0).sum(dim=every, keepdim=True)
+        # all values before it stand still, so that a value alone is to blame for what it misses
+        self.tries = torch.where(here > best / 2, self.tries + 1, 0)
+        self.best, self.first = torch.minimum(best, here), first
 
 
 def mint_of_vectors(

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from ptheta.models.flows.bijections import Bijection
 from ptheta.networks.context import LearnedVector
 
+_MARGIN = 1e-3
+
 
 class Radial(Bijection):
     r"""A push towards a centre or away from it, that weakens with the distance r from it.
@@ -17,7 +19,7 @@ class Radial(Bijection):
         \alpha > 0, \quad \beta > -\alpha
 
     The distance of x is :math:`r + \beta r / (\alpha + r)`, which grows with r, so that r is a root
-    of a quadratic.
+    of a quadratic. Both coefficients keep a margin from their bounds, 0.001, which is ours.
 
     References:
         Variational Inference with Normalizing Flows (Rezende & Mohamed, 2015),
@@ -35,27 +37,40 @@ class Radial(Bijection):
         self.coefficients = LearnedVector(start, context_features)
 
     def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        centre, alpha, beta = self._read(context)
+        centre, alpha, total = self._read(context)
         away = z - centre
-        pull = 1 / (alpha + torch.linalg.vector_norm(away, dim=1))
-        return z + (beta * pull).unsqueeze(1) * away, self._log_det(alpha, beta, pull)
+        stretch, log_det = self._stretch(_length(away), alpha, total)
+        return centre + stretch.unsqueeze(1) * away, log_det
 
     def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        centre, alpha, beta = self._read(context)
+        centre, alpha, total = self._read(context)
         away = x - centre
-        distance = torch.linalg.vector_norm(away, dim=1)
-        gap = distance - alpha - beta
+        distance = _length(away)
+        # in units in which no square is too large for its type
+        unit = (distance + alpha + total).detach()
+        gap, product = (distance - total) / unit, alpha / unit * (distance / unit)
+        root = unit * ((gap.square() + 4 * product).sqrt() + gap.abs())
         # of the two forms of the root, that in which nothing cancels
-        root = torch.hypot(gap, 2 * (alpha * distance).sqrt()) + gap.abs()
-        r = torch.where(gap > 0, root / 2, 2 * alpha * distance / root)
-        pull = 1 / (alpha + r)
-        return centre + away / (1 + beta * pull).unsqueeze(1), -self._log_det(alpha, beta, pull)
+        r = torch.where(gap > 0, root / 2, 2 * alpha * (distance / root))
+        stretch, log_det = self._stretch(r, alpha, total)
+        return centre + away / stretch.unsqueeze(1), -log_det
 
-    def _log_det(self, alpha: Tensor, beta: Tensor, pull: Tensor) -> Tensor:
-        across, outward = torch.log1p(beta * pull), torch.log1p(alpha * beta * pull.square())
-        return (self.features - 1) * across + outward
+    def _stretch(self, r: Tensor, alpha: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+        """By how much distances from the centre grow, and the log-determinant."""
+        far, near = r / (alpha + r), alpha / (alpha + r)
+        pushed = total / (alpha + r)
+        # 1 + beta / (alpha + r), and 1 + alpha beta / (alpha + r)^2, of positive terms only
+        across, outward = far + pushed, far.square() + 2 * far * near + near * pushed
+        return across, (self.features - 1) * across.log() + outward.log()
 
     def _read(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        centre, alpha, beta = self.coefficients(context).split((self.features, 1, 1), 1)
-        alpha = F.softplus(alpha.squeeze(1))
-        return centre, alpha, F.softplus(beta.squeeze(1)) - alpha
+        """The centre, alpha, and alpha + beta."""
+        centre, *sizes = self.coefficients(context).split((self.features, 1, 1), 1)
+        alpha, total = (F.softplus(size.squeeze(1)) + _MARGIN for size in sizes)
+        return centre, alpha, total
+
+
+def _length(away: Tensor) -> Tensor:
+    """The lengths of vectors, of which no square is too large for its type."""
+    largest = away.detach().abs().amax(dim=1).clamp(min=torch.finfo(away.dtype).tiny)
+    return largest * torch.linalg.vector_norm(away / largest.unsqueeze(1), dim=1)

@@ -35,7 +35,10 @@ class Residual(Bijection):
         probes: The number of random vectors of the estimate.
         tolerance: The largest change of a value in the last step of the iteration, as a share of
             values larger than 1; None means 32 times the spacing of numbers near 1.
-        iterations: The largest number of steps; beyond it RuntimeError is raised.
+        iterations: The largest number of steps; beyond it NotConverged is raised.
+
+    Raises:
+        ValueError: The tolerance is not positive.
 
     Example:
         >>> from torch import nn
@@ -58,6 +61,8 @@ class Residual(Bijection):
         iterations: int = 2000,
     ) -> None:
         super().__init__()
+        if tolerance is not None and not tolerance > 0:
+            raise ValueError(f"the tolerance must be positive, got {tolerance}; None chooses one")
         self.network = network
         self.series = series
         self.probes = probes
@@ -66,12 +71,19 @@ class Residual(Bijection):
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         g = _given(self.network.bounded(), context)
-        tolerance = self.tolerance or 32 * torch.finfo(z.dtype).eps
+        eps = torch.finfo(z.dtype).eps
+        tolerance = 32 * eps if self.tolerance is None else self.tolerance
 
         def step(x: Tensor) -> Tensor:
             return z - g(x)
 
-        x = fixed_point(step, z, tolerance=tolerance, iterations=self.iterations)
+        x = fixed_point(
+            step,
+            z,
+            tolerance=tolerance,
+            iterations=self.iterations,
+            sought="the inverse of a residual layer",
+        )
         return with_implicit_gradient(step, x, tolerance=tolerance, iterations=self.iterations)
 
     def inverse(self, x: Tensor, context: Tensor | None = None) -> Tensor:
