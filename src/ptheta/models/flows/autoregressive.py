@@ -75,8 +75,6 @@ class MaskedAutoregressive(Bijection):
         self.output = output
         self.activation = activation()
         self.dropout = nn.Dropout(dropout)
-        nn.init.zeros_(output.weight)
-        nn.init.zeros_(output.bias)
 
     def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         check_features(context, self.context_features)
