@@ -1,13 +1,14 @@
 """What each recipe of a flow puts together, by what its model then does."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
 from ptheta.models.flows.autoregressive import MaskedAutoregressive
-from ptheta.models.flows.image_coupling import ChannelCoupling
+from ptheta.models.flows.image_coupling import ChannelCoupling, CheckerboardCoupling
 from ptheta.models.flows.linear import ActNorm
 from ptheta.networks.convolutional import ContextConv2d
 from ptheta.recipes.registry import build
@@ -106,6 +107,15 @@ def test_every_norm_sees_mean_0_and_variance_1_at_the_start(name, space, monkeyp
         mean, variance = values.mean(dim=1), values.var(dim=1, correction=0)
         torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-3)
         torch.testing.assert_close(variance, torch.ones_like(variance), rtol=1e-3, atol=0)
+
+
+def test_couplings_of_levels_move_both_halves_in_turn():
+    first, last = flow_of("realnvp-multiscale", IMAGE, levels=2).bijection.steps
+    boards, channels = CheckerboardCoupling, ChannelCoupling
+    for level, kind in ((first, boards), (first, channels), (last, boards)):
+        flips = [step.flip for step in level.steps if isinstance(step, kind)]
+        assert len(flips) >= 3
+        assert all(one != other for one, other in pairwise(flips))
 
 
 def test_what_leaves_glow_has_a_law_that_is_learned_from_what_stays():
