@@ -33,7 +33,7 @@ from ptheta.testing.examples import example_context, example_rows, grid, line, s
 
 _ROWS = 256
 _DRAWS = 4000
-_STIR, _FEW = 0.3, 10  # how far parameters are moved, and the inputs that a vector counts as
+_STIR, _FEW = 0.1, 10  # how far parameters are moved, and the inputs that a vector counts as
 
 
 @dataclass(frozen=True)
