@@ -2,6 +2,7 @@
 
 __all__ = ["bijection_checks"]
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -14,6 +15,7 @@ from ptheta.random import seeded
 from ptheta.testing.checks import Check
 
 _ROWS = 5
+_DRAWS = 200  # of an estimate, for each row
 
 
 def bijection_checks(
@@ -39,8 +41,12 @@ def bijection_checks(
         way = "forward" if forward else "inverse"
         yield Check(f"{way}: the log-determinant is exact", partial(_log_det, tried, forward))
         yield Check(f"{way}: a batch is a loop over rows", partial(_batch, tried, forward))
-        yield Check(f"{way}: extreme values stay finite", partial(_extremes, tried, forward))
+        yield Check(f"{way}: extreme values come back", partial(_extremes, tried, forward))
+        yield Check(f"{way}: the map alone is the same map", partial(_alone, tried, forward))
         yield Check(f"{way}: the gradient is exact", partial(_gradient, tried, forward))
+        if context_features:
+            yield Check(f"{way}: each row follows its context", partial(_context, tried, forward))
+    yield Check("estimates of the log-determinant average to it", partial(_estimates, tried))
 
 
 class _Tried:
@@ -135,9 +141,50 @@ def _extremes(tried: Callable[..., _Tried], forward: bool) -> None:
     found = tried(torch.float32)
     start = found.start(forward)
     for extreme in (0.0, 1e-30, -1e-30, 1e30, -1e30):
-        values, log_det = found(forward, torch.full_like(start, extreme), found.context)
+        given = torch.full_like(start, extreme)
+        values, log_det = found(forward, given, found.context)
         assert values.isfinite().all(), f"{extreme:g} is mapped to {values}"
         assert log_det.isfinite().all(), f"{extreme:g} has log-determinant {log_det}"
+        back, _ = found(not forward, values, found.context)
+        size = max(1.0, abs(extreme), float(values.abs().max()))
+        torch.testing.assert_close(back / size, given / size, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def _alone(tried: Callable[..., _Tried], forward: bool) -> None:
+    found = tried()
+    start = found.start(forward)
+    alone = found.bijection.forward if forward else found.bijection.inverse
+    expected, _ = found(forward, start, found.context)
+    torch.testing.assert_close(alone(start, found.context), expected, rtol=1e-8, atol=1e-8)
+
+
+@torch.no_grad()
+def _context(tried: Callable[..., _Tried], forward: bool) -> None:
+    found = tried()
+    assert found.context is not None
+    start = found.start(forward)
+    values, _ = found(forward, start, found.context)
+    others, _ = found(forward, start, found.context.roll(1, dims=0))
+    moved = (values - others).flatten(1).abs().amax(dim=1)
+    assert (moved > 1e-6).all(), f"another context moves rows by {moved}"
+
+
+@torch.no_grad()
+def _estimates(tried: Callable[..., _Tried]) -> None:
+    found = tried()
+    given = None if found.context is None else found.context.repeat_interleave(_DRAWS, dim=0)
+    exact_z, exact = found(False, found.x, found.context)
+    with seeded(1):
+        z, estimates = found.bijection.inverse_and_log_det_estimate(
+            found.x.repeat_interleave(_DRAWS, dim=0), given
+        )
+    expected = exact_z.repeat_interleave(_DRAWS, dim=0)
+    torch.testing.assert_close(z, expected, rtol=1e-8, atol=1e-8)
+    estimates = estimates.unflatten(0, (-1, _DRAWS))
+    error = estimates.std(dim=1) / math.sqrt(_DRAWS)
+    off = (estimates.mean(dim=1) - exact).abs()
+    assert (off < 5 * error + 1e-4).all(), f"estimates are off by {off}, errors are {error}"
 
 
 def _gradient(tried: Callable[..., _Tried], forward: bool) -> None:

@@ -21,11 +21,11 @@ from ptheta.testing.bijections import bijection_checks
 DRAWS = 20_000
 
 
-def of_vectors(features, context_features=0, activation=LipSwish, lipschitz=0.8):
+def of_vectors(features, context_features=0, activation=LipSwish, lipschitz=0.8, series=None):
     network = contraction_of_vectors(
         features, [7, 6], activation, lipschitz=lipschitz, context_features=context_features
     )
-    return Residual(network)
+    return Residual(network, series)
 
 
 def of_images(context_features=0):
@@ -41,6 +41,8 @@ BIJECTIONS = {
     "elu": (lambda: of_vectors(3, activation=nn.ELU), (3,), 0),
     "of-one": (lambda: of_vectors(1), (1,), 0),
     "conditional": (lambda: of_vectors(3, 2), (3,), 2),
+    "roulette": (lambda: of_vectors(3, 2, series=RussianRoulette(2, 0.5)), (3,), 2),
+    "series": (lambda: of_vectors(3, series=PowerSeries(20)), (3,), 0),
     "images": (of_images, (2, 3, 2), 0),
     "images-conditional": (lambda: of_images(2), (2, 3, 2), 2),
     "images-as-vectors": (lambda: Reshaped(of_images(), (2, 3, 2)), (12,), 0),

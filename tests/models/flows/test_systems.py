@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Normal
 
+from ptheta.errors import PthetaError
+from ptheta.models.autoregressive.made import MADE
 from ptheta.models.flows.autoregressive import MaskedAutoregressive
 from ptheta.models.flows.bases import Gaussian, Logistic
 from ptheta.models.flows.bijections import Inverse
@@ -42,15 +43,29 @@ def test_nice_keeps_volumes_but_for_its_last_scale():
     assert torch.equal(log_det, torch.zeros(20))
 
 
-def test_one_step_of_maf_is_made_with_gaussian_conditionals():
-    map_ = stirred(MaskedAutoregressive(Affine(), 4, hidden_features=(16,))).double()
-    x = torch.randn(30, 4, dtype=torch.float64)
+class AsInMADE(Affine):
+    """Scales and shifts by the coefficients that MADE has for a Gaussian."""
+
+    def _read(self, coefficients):
+        mean, raw = coefficients
+        return (torch.nn.functional.softplus(raw) + 1e-3).log(), mean
+
+
+@pytest.mark.parametrize("order", [None, (2, 0, 3, 1)])
+def test_one_step_of_maf_is_made_with_gaussian_conditionals(order):
+    hidden = {"hidden_features": (16, 12), "order": order}
+    made = stirred(MADE(Real((4,)), components=1, direct=False, min_scale=1e-3, **hidden)).double()
+    map_ = MaskedAutoregressive(AsInMADE(), 4, **hidden).double()
+    map_.hidden.load_state_dict(made.layers.state_dict())
+    map_.output.load_state_dict(made.output.state_dict())
     flow = Flow(map_, Gaussian(4)).double()
-    # what MADE would make of the outputs of the same masked network
-    outputs = map_._coefficients(map_._stack(), x, None)
-    log_scale, mean = 2 * torch.tanh(outputs[0].t() / 2), outputs[1].t()
-    expected = Normal(mean, log_scale.exp()).log_prob(x).sum(dim=1)
-    torch.testing.assert_close(flow.log_prob(x), expected)
+    x = torch.randn(30, 4, dtype=torch.float64)
+    torch.testing.assert_close(flow.log_prob(x), made.log_prob(x))
+    # MADE draws a value from its quantile, the flow from the noise at which that lies
+    uniforms = torch.rand(2, 4, 30, dtype=torch.float64)
+    noise = torch.special.ndtri(uniforms[1].t())
+    drawn = made.draw(uniforms)
+    torch.testing.assert_close(flow.decode(noise).to(drawn), drawn)
 
 
 @pytest.mark.parametrize("order", [None, (2, 0, 3, 1)])
@@ -210,12 +225,21 @@ def test_roots_are_found_from_far_and_carry_gradient():
     torch.testing.assert_close(target.grad, 1 / (1 + 3 * x.detach().square()))
 
 
-@pytest.mark.parametrize(
-    "name", ["affine", "planar", "radial", "nice", "realnvp", "nsf-coupling", "maf", "iaf"]
-)
-def test_a_coupling_alone_asks_for_two_values(name):
-    if name in ("nice", "realnvp", "nsf-coupling"):
-        with pytest.raises(Exception, match="nsf-autoregressive"):
-            build(name, Real((1,)))
-    else:
+@pytest.mark.parametrize("name", ["nice", "realnvp", "nsf-coupling"])
+def test_a_coupling_of_one_value_is_refused(name):
+    with pytest.raises(PthetaError, match="at least two values.*'nsf-autoregressive'"):
         build(name, Real((1,)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "name",
+    [*("affine", "planar", "radial", "maf", "iaf"),
+     *("nsf-autoregressive", "i-resnet", "residual-flow", "mintnet")],
+)  # fmt: skip
+def test_other_flows_take_one_value(name):
+    model = build(name, Real((1,))).model.eval()
+    # finest near zero, where many planar maps draw an example together at the start
+    line = 40 * torch.linspace(-1, 1, 4001)[:, None].pow(3)
+    total = torch.trapezoid(model.log_prob(line).exp(), line[:, 0])
+    assert total.item() == pytest.approx(1, abs=1e-2)

@@ -1,0 +1,172 @@
+"""What each recipe of a flow puts together, by what its model then does."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from ptheta.models.flows.autoregressive import MaskedAutoregressive
+from ptheta.models.flows.image_coupling import ChannelCoupling, CheckerboardCoupling
+from ptheta.models.flows.linear import ActNorm
+from ptheta.networks.convolutional import ContextConv2d
+from ptheta.recipes.registry import build
+from ptheta.spaces import Real
+from ptheta.testing.examples import example_rows
+
+VECTOR, IMAGE = Real((5,)), Real((1, 4, 4), layout="image")
+OF_VECTORS = [
+    *("affine", "planar", "radial", "nice", "realnvp", "nsf-coupling"),
+    *("maf", "iaf", "nsf-autoregressive", "i-resnet", "residual-flow", "mintnet"),
+]
+OF_IMAGES = ["mintnet", "realnvp-multiscale", "glow"]
+SMALL = {"glow": {"levels": 2, "layers": 2}, "realnvp-multiscale": {"blocks": 1}}
+
+
+def flow_of(name, space, **settings):
+    return build(name, space, settings={**SMALL.get(name, {}), **settings}).model.model.eval()
+
+
+@torch.no_grad()
+def stirred(model, size=0.5):
+    """The model with weights away from their start, by as much whatever a layer's width."""
+    for layer in model.modules():
+        mask = getattr(layer, "mask", None)
+        for name, parameter in layer.named_parameters(recurse=False):
+            inputs = parameter[0].numel() if parameter.dim() > 1 else 10
+            free = mask if mask is not None and name == "weight" else 1.0
+            parameter += size / math.sqrt(inputs) * torch.randn_like(parameter) * free
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "space"),
+    [(name, VECTOR) for name in OF_VECTORS] + [(name, IMAGE) for name in OF_IMAGES],
+)
+def test_every_value_of_the_noise_takes_part_in_every_value_of_the_data(name, space):
+    model = stirred(flow_of(name, space))
+    x = 0.5 * torch.randn(3, *(space.shape if model.shape == space.shape else (space.features,)))
+    jacobian = torch.autograd.functional.jacobian(lambda x: model.encode(x).sum(dim=0), x)
+    seen = jacobian.flatten(2).abs().sum(dim=1)
+    # with couplings that all move one half, or orders that are all alike, half of it is zero
+    assert (seen > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "drawing", "scoring"),
+    [("maf", 5, 0), ("nsf-autoregressive", 3, 0), ("iaf", 0, 5)],
+)
+def test_the_quick_way_of_a_flow_goes_value_by_value_in_no_layer(
+    name, drawing, scoring, monkeypatch
+):
+    slow, original = [], MaskedAutoregressive.forward_and_log_det
+
+    def watched(self, z, context):
+        slow.append(self)
+        return original(self, z, context)
+
+    monkeypatch.setattr(MaskedAutoregressive, "forward_and_log_det", watched)
+    model = flow_of(name, VECTOR)
+    with torch.no_grad():
+        x = model.sample(4)
+        assert len(slow) == drawing
+        model.log_prob(x)
+    assert len(slow) == drawing + scoring
+
+
+def test_nice_starts_as_independent_logistic_noise():
+    # a logistic density is a quarter at its centre, and falls as e^(-|x|)
+    model = flow_of("nice", VECTOR)
+    assert model.log_prob(torch.zeros(1, 5)).item() == pytest.approx(5 * math.log(1 / 4))
+    far = model.log_prob(torch.tensor([[50.0] * 5, [51.0] * 5]))
+    assert (far[0] - far[1]).item() == pytest.approx(5.0, abs=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "space"),
+    [*[(name, VECTOR) for name in ("i-resnet", "residual-flow", "mintnet")], ("glow", IMAGE)],
+)
+def test_every_norm_sees_mean_0_and_variance_1_at_the_start(name, space, monkeypatch):
+    seen, original = [], ActNorm.inverse_and_log_det
+
+    def watched(self, x, context):
+        found = original(self, x, context)
+        seen.append(found[0])
+        return found
+
+    algorithm = build(name, space, settings=SMALL.get(name, {}))
+    x = example_rows(space, 500)
+    algorithm.model.initialize(x)
+    monkeypatch.setattr(ActNorm, "inverse_and_log_det", watched)
+    algorithm.model.eval().log_prob(x)
+    assert len(seen) == sum(isinstance(each, ActNorm) for each in algorithm.model.modules()) > 3
+    for z in seen:
+        values = z.transpose(0, 1).flatten(1)
+        mean, variance = values.mean(dim=1), values.var(dim=1, correction=0)
+        torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-3)
+        torch.testing.assert_close(variance, torch.ones_like(variance), rtol=1e-3, atol=0)
+
+
+def test_couplings_of_levels_move_both_halves_in_turn():
+    first, last = flow_of("realnvp-multiscale", IMAGE, levels=2).bijection.steps
+    boards, channels = CheckerboardCoupling, ChannelCoupling
+    for level, kind in ((first, boards), (first, channels), (last, boards)):
+        flips = [step.flip for step in level.steps if isinstance(step, kind)]
+        assert len(flips) >= 3
+        assert all(one != other for one, other in pairwise(flips))
+
+
+def test_what_leaves_glow_has_a_law_that_is_learned_from_what_stays():
+    *leaving, last = flow_of("glow", IMAGE).bijection.steps
+    assert len(leaving) == 1
+    for level in leaving:
+        prior = level.steps[0]
+        assert isinstance(prior, ChannelCoupling)
+        assert isinstance(prior.network, ContextConv2d)
+    couplings = [step for step in last.steps if isinstance(step, ChannelCoupling)]
+    assert not any(isinstance(step.network, ContextConv2d) for step in couplings)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["i-resnet", "residual-flow"])
+@pytest.mark.parametrize(
+    ("features", "settings", "exact"),
+    [
+        (4, {}, True),
+        (5, {}, False),
+        (4, {"exact_features": 3}, False),
+        (5, {"exact_features": 5}, True),
+    ],
+)
+def test_the_log_determinant_is_estimated_in_training_beyond_few_values(
+    name, features, settings, exact
+):
+    model = flow_of(name, Real((features,)), **settings)
+    x = torch.randn(10, features)
+    off = (model.log_prob_estimate(x) - model.log_prob(x)).abs().max()
+    assert (off < 1e-4) == exact
+
+
+def test_what_score_matching_trains_has_a_score_without_jumps():
+    smooth = flow_of("realnvp", VECTOR, objective="score-matching")
+    assert not any(isinstance(each, nn.ReLU) for each in smooth.modules())
+    assert sum(isinstance(each, nn.SiLU) for each in smooth.modules()) == 16
+
+
+@pytest.mark.parametrize(("name", "layers"), [("nsf-coupling", 6), ("nsf-autoregressive", 3)])
+def test_logits_of_splines_are_tempered_by_the_width_of_their_network(name, layers):
+    steps = flow_of(name, VECTOR, hidden_features=64).bijection.steps
+    tempers = [step.univariate.temper for step in steps if hasattr(step, "univariate")]
+    assert tempers == [8.0] * layers
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["nsf-coupling", "nsf-autoregressive"])
+def test_a_spline_flow_is_undone_to_five_digits_in_single_precision(name):
+    model = stirred(flow_of(name, VECTOR), 1.0)
+    z = model.latent(1000)
+    x = model.decode(z)
+    assert (x - z).abs().mean() > 0.1
+    torch.testing.assert_close(model.encode(x), z, rtol=1e-5, atol=1e-5)
