@@ -94,7 +94,8 @@ def test_values_drawn_one_by_one_are_what_whole_evaluations_leave_in_place(featu
     map_ = stirred(MaskedAutoregressive(Affine(), features, 3), 0.1).double()
     z, context = (torch.randn(8, n, dtype=torch.float64) for n in (features, 3))
     x, _ = map_.forward_and_log_det(z, context)
-    again, _ = map_.univariate.forward(z.t(), map_._coefficients(map_._stack(), x, context))
+    coefficients = map_._coefficients(map_._stack(), x, context, map_.dropout)
+    again, _ = map_.univariate.forward(z.t(), coefficients)
     torch.testing.assert_close(again.t(), x, rtol=1e-12, atol=1e-12)
 
 
