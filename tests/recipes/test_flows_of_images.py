@@ -66,9 +66,9 @@ def test_glow_refuses_odd_sides_and_says_who_takes_them(shape):
 @pytest.mark.parametrize(
     ("space", "why"),
     [
-        (Real((4,)), "models images, and this is: real numbers"),
-        (Categorical((1, 2, 2), 3, layout="image"), "models images, and this is: 3 categories"),
-        (Discrete((2, 2), 4, layout="image"), "models images, and this is: 4 levels, image 2 x 2"),
+        (Real((4,)), "width, and this is: real numbers"),
+        (Categorical((1, 2, 2), 3, layout="image"), "width, and this is: 3 categories"),
+        (Discrete((2, 2), 4, layout="image"), "width, and this is: 4 levels, image 2 x 2"),
         (images(3, 1, 1), "one pixel has none beside it.*'maf' take it"),
     ],
     ids=["vector", "categories", "no-channels", "one-pixel"],

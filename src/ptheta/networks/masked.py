@@ -42,7 +42,7 @@ class MaskedLinear(nn.Linear):
         draw_masked(self.weight, self.mask)
         # units of zero bias would bend at zero alone, and those that see nothing would never learn
         for bias in (p for name, p in self.named_parameters() if name == "bias"):
-            bias.uniform_(-1, 1).div_(_seen(self.mask).sqrt())
+            bias.uniform_(-1, 1).div_(self.in_features**0.5)
 
     def forward(self, input: Tensor) -> Tensor:
         """The outputs, with shape (..., out_features)."""
