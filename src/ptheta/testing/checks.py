@@ -307,12 +307,8 @@ def _batch_is_loop(fitted: Callable[[], _Fitted], verb: str) -> None:
 @torch.no_grad()
 def _normalised(fitted: Callable[[], _Fitted], space: Space) -> None:
     found = fitted()
-    farthest = 0.0
-    if isinstance(found.model, SupportsSample):
-        with seeded(5):
-            farthest = found.model.sample(200, _one(found, 200)).abs().max().item()
     # stirred flows can reach far
-    x, weight = _support(space, reach=min(20.0, max(9.0, 2 * farthest)))
+    x, weight = _support(space, reach=min(20.0, max(9.0, 2 * _farthest(found))))
     assert x is not None
     total = (found.model.log_prob(x, _one(found, len(x))).double().exp() * weight).sum().item()
     _require(
@@ -394,6 +390,13 @@ def _comes_back(fitted: Callable[[], _Fitted], space: Space) -> None:
     back = found.model.decode(z, found.context)
     _require(back.dtype == space.dtype, f"decoded rows are {back.dtype}, expected {space.dtype}")
     torch.testing.assert_close(back, found.x, rtol=1e-3, atol=1e-3)
+
+
+def _farthest(found: _Fitted) -> float:
+    if not isinstance(found.model, SupportsSample):
+        return 0.0
+    with seeded(5):
+        return found.model.sample(200, _one(found, 200)).abs().max().item()
 
 
 def _support(space: Space, reach: float = 9.0) -> tuple[Tensor | None, Tensor | float]:
