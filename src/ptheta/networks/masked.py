@@ -38,7 +38,7 @@ class MaskedLinear(nn.Linear):
 
     @torch.no_grad()
     def reset_masked_parameters(self) -> None:
-        """Draws the parameters afresh, scaled by the number of inputs that an output sees."""
+        """Draws the parameters afresh: weights by how many inputs are seen, biases by all."""
         draw_masked(self.weight, self.mask)
         # units of zero bias would bend at zero alone, and those that see nothing would never learn
         for bias in (p for name, p in self.named_parameters() if name == "bias"):
@@ -79,7 +79,8 @@ def draw_masked(weight: Tensor, mask: Tensor) -> None:
         weight: The weights, with shape (outputs, ...).
         mask: Which of them may differ from zero.
     """
-    scale = _seen(mask).rsqrt().reshape(-1, *(1,) * (mask.dim() - 1))
+    seen = mask.flatten(1).sum(dim=1).clamp(min=1)
+    scale = seen.rsqrt().reshape(-1, *(1,) * (mask.dim() - 1))
     weight.uniform_(-1, 1).mul_(mask * scale)
 
 
@@ -118,10 +119,6 @@ class _MaskGradient(torch.autograd.Function):
         if torch.is_grad_enabled():
             return gradients[0] * mask, None
         return gradients[0].mul_(mask), None
-
-
-def _seen(mask: Tensor) -> Tensor:
-    return mask.flatten(1).sum(dim=1).clamp(min=1)
 
 
 def _mask_again(module: nn.Module, keys: Any) -> None:
