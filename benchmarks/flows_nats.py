@@ -10,7 +10,7 @@ is not trained again.
 """
 
 from loops import bare  # isort: skip
-from flows import CELLS, LIBRARIES, System  # isort: skip
+from flow_systems import CELLS, LIBRARIES, System  # isort: skip
 
 import argparse
 import copy

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
               help="32-true or bf16-mixed.")  # fmt: skip
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True,
               help="The processes that share each batch.")  # fmt: skip
+@click.option("--compile", is_flag=True, help="Have torch compile the loss.")
 @data_options
 @common
 def fit(
@@ -60,6 +61,7 @@ def fit(
     resume: bool,
     precision: str,
     processes: int,
+    compile: bool,
     as_json: bool,
     seed: int,
     device: str,
@@ -89,6 +91,7 @@ def fit(
             device=device,
             precision=precision,
             processes=processes,
+            compile=compile,
             out=folder,
             resume=resume,
             on_progress=None if quiet or processes > 1 else progress,

@@ -24,7 +24,7 @@ from ptheta.training.folder import RunFolder, RunRecord
 from ptheta.training.guard import Diverged
 from ptheta.training.loop import Budget, Callback
 from ptheta.training.session import Outcome, Plan, Watch, train
-from ptheta.training.types import Metrics
+from ptheta.training.types import Metrics, SupportsCompile
 from ptheta.training.validation import EARLY, Validation
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def fit_here(
     on_progress: Callable[[Progress], None] | None,
     checkpoint_seconds: float,
     resume: bool,
+    compile: bool,
     folder: RunFolder | None,
 ) -> Run:
     """A fit, or the share of this process in one.
@@ -54,6 +55,7 @@ def fit_here(
         on_progress: What is told how far it is.
         checkpoint_seconds: The seconds between checkpoints.
         resume: Whether to go on with the run in the folder.
+        compile: Whether torch compiles the loss.
         folder: The folder, or None.
 
     Raises:
@@ -61,6 +63,8 @@ def fit_here(
     """
     with seeded(record.seed):
         algorithm = build(record.recipe, data.space, data.context_space, record.settings)
+        if compile and isinstance(algorithm.learner, SupportsCompile):
+            algorithm.learner.compile()
         batches = Batches(
             data.train,
             algorithm.batch_size,

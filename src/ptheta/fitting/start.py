@@ -31,6 +31,7 @@ from ptheta.training.devices import in_process_group, interrupted_by_children, m
 from ptheta.training.folder import RunFolder, RunRecord
 from ptheta.training.guard import Diverged
 from ptheta.training.loop import Callback
+from ptheta.training.types import SupportsCompile
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -49,6 +50,7 @@ def fit(
     device: str = "auto",
     precision: str = "32-true",
     processes: Count = 1,
+    compile: bool = False,
     out: str | Path | None = None,
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
@@ -72,6 +74,8 @@ def fit(
         device: auto, cpu, cuda or mps.
         precision: 32-true or bf16-mixed.
         processes: The number of processes that share each batch.
+        compile: Whether torch compiles the loss, which takes a while at the first step; without a
+            compiler it does not, and all goes on as it would.
         out: The folder to save to; None saves nothing.
         resume: Whether to go on with the run in that folder.
         callbacks: What else is done after each step.
@@ -88,7 +92,12 @@ def fit(
     data = load_data(data)
     checked = check_settings(recipe, find(recipe), settings or {})
     with seeded(seed):
-        build(recipe, data.space, data.context_space, settings)  # any refusal comes first
+        algorithm = build(recipe, data.space, data.context_space, settings)
+    if compile and not isinstance(algorithm.learner, SupportsCompile):
+        raise PthetaError(
+            f"'{recipe}' does not learn by gradient steps on one loss, and there is nothing to "
+            "compile; leave compile out."
+        )
     record = _record(data, recipe, checked, seed, precision, processes)
     if resume and out is not None:
         record = as_begun(record, RunFolder(out))
@@ -102,6 +111,7 @@ def fit(
         on_progress=on_progress,
         checkpoint_seconds=checkpoint_seconds,
         resume=resume,
+        compile=compile,
     )
     if processes > 1 and not importable(recipe):
         raise PthetaError(

@@ -1,9 +1,8 @@
 r"""Layers some of whose weights are zero for ever.
 
-The mask is not multiplied in at each evaluation. Weights start masked, and the mask is applied
-to their gradient; then the moments of an optimiser, decoupled decay, averages of weights, sums over
-processes and copies all keep a masked weight at zero, and evaluation is an ordinary layer.
-What is loaded from elsewhere is masked on its way in.
+Weights start masked, and the mask is applied to their gradient; then the moments of an optimiser,
+decoupled decay, averages of weights, sums over processes and copies all keep a masked weight at
+zero, and evaluation is an ordinary layer. What is loaded from elsewhere is masked on its way in.
 """
 
 __all__ = ["MaskedLinear", "draw_masked", "keep_masked", "with_masked_gradient"]
@@ -13,6 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+# weights from which on the mask costs more than a function of one's own in the graph
+_LARGE = 2**17
 
 
 class MaskedLinear(nn.Linear):
@@ -96,6 +98,8 @@ def with_masked_gradient(weight: Tensor, mask: Tensor) -> Tensor:
     """
     if not (torch.is_grad_enabled() and weight.requires_grad):
         return weight
+    if weight.numel() < _LARGE:
+        return weight * mask
     masked: Tensor = _MaskGradient.apply(weight, mask)  # pyright: ignore[reportAssignmentType]
     return masked
 

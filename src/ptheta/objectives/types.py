@@ -1,12 +1,14 @@
 """What an objective is given and gives back."""
 
-__all__ = ["Batch", "Loss"]
+__all__ = ["Batch", "Loss", "Objective"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
+
+M = TypeVar("M", contravariant=True)
 
 
 class Batch(NamedTuple):
@@ -40,3 +42,11 @@ class Loss:
 
     value: Tensor
     terms: Mapping[str, Tensor] = field(default_factory=_no_terms)
+
+
+class Objective(Protocol[M]):
+    """What "close to the data" means; it is given the model in its call."""
+
+    def loss(self, model: M, batch: Batch) -> Loss:
+        """The loss of a model on a batch."""
+        ...

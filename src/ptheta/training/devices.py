@@ -6,6 +6,7 @@ __all__ = [
     "PRECISIONS",
     "Precision",
     "Prepared",
+    "has_compiler",
     "in_process_group",
     "interrupted_by_children",
     "make_fabric",
@@ -19,6 +20,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
 
@@ -60,6 +62,20 @@ def resolve_device(name: str) -> str:
     if not available[name]:
         raise PthetaError(f"this machine has no {name} device that torch can use; try cpu or auto.")
     return name
+
+
+@cache
+def has_compiler(device: str) -> bool:
+    """Whether torch can compile for a kind of device here, which needs a compiler of C++ or Triton.
+
+    Arguments:
+        device: The kind of device, such as cpu.
+    """
+    try:
+        torch.compile(torch.sin)(torch.zeros(1, device=device))
+    except Exception:  # whatever stands in its way, what is not compiled is as right
+        return False
+    return True
 
 
 def make_fabric(device: str = "auto", precision: str = "32-true", processes: int = 1) -> Fabric:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ptheta.objectives.types import Batch, Loss
-from ptheta.training.devices import prepare
+from ptheta.objectives.types import Batch, Objective
+from ptheta.training.devices import has_compiler, prepare
 from ptheta.training.optimizer_state import restore_optimizer
 
 if TYPE_CHECKING:
@@ -19,16 +19,7 @@ if TYPE_CHECKING:
 
     from ptheta.training.types import Metrics
 
-M = TypeVar("M", contravariant=True)
 N = TypeVar("N", bound=nn.Module)
-
-
-class Objective(Protocol[M]):
-    """What "close to the data" means; it is given the model in its call."""
-
-    def loss(self, model: M, batch: Batch) -> Loss:
-        """The loss of a model on a batch."""
-        ...
 
 
 class ToReals(Protocol):
@@ -60,17 +51,28 @@ class LossModule(nn.Module, Generic[N]):
         model: What is trained.
         objective: What it is trained by.
         bridge: The way from data to the reals on which the objective works, if it does.
+        compiled: Whether torch compiles the loss.
     """
 
-    def __init__(self, model: N, objective: Objective[N], bridge: ToReals | None = None) -> None:
+    def __init__(
+        self,
+        model: N,
+        objective: Objective[N],
+        bridge: ToReals | None = None,
+        *,
+        compiled: bool = False,
+    ) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
         self.bridge = (bridge,)  # in a tuple, so that its buffers are not registered here again
+        self.computed = torch.compile(self._loss) if compiled else self._loss
 
     def forward(self, sealed: Sealed) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch, and its terms without gradient."""
-        batch = sealed.batch
+        return self.computed(sealed.batch)
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         if self.bridge[0] is not None:
             batch = Batch(self.bridge[0].to_reals(batch.x)[0], batch.context)
         loss = self.objective.loss(self.model, batch)
@@ -108,9 +110,15 @@ class GradientLearner(Generic[N]):
         self.clip = clip
         self.weight_decay = weight_decay
         self.bridge = bridge
+        self.compiled = False
+
+    def compile(self) -> None:
+        """Has torch compile the loss at the first step."""
+        self.compiled = True
 
     def setup(self, fabric: Fabric) -> None:
-        module = LossModule(self.model, self.objective, self.bridge)
+        compiled = self.compiled and has_compiler(fabric.device.type)
+        module = LossModule(self.model, self.objective, self.bridge, compiled=compiled)
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             self._groups(),

@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ptheta.objectives.types import Batch
-from ptheta.training.gradient import Objective
+from ptheta.objectives.types import Batch, Objective
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

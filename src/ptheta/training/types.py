@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Learner", "Metrics", "SupportsConverged"]
+__all__ = ["Learner", "Metrics", "SupportsCompile", "SupportsConverged"]
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -49,4 +49,13 @@ class SupportsConverged(Protocol):
     @property
     def converged(self) -> bool:
         """Whether another step would change nothing worth having."""
+        ...
+
+
+@runtime_checkable
+class SupportsCompile(Protocol):
+    """A learner whose loss torch can compile."""
+
+    def compile(self) -> None:
+        """Has torch compile the loss; called before `setup`."""
         ...

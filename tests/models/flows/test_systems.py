@@ -46,9 +46,15 @@ def test_nice_keeps_volumes_but_for_its_last_scale():
 class AsInMADE(Affine):
     """Scales and shifts by the coefficients that MADE has for a Gaussian."""
 
-    def _read(self, coefficients):
+    def forward(self, z, coefficients):
         mean, raw = coefficients
-        return (torch.nn.functional.softplus(raw) + 1e-3).log(), mean
+        scale = torch.nn.functional.softplus(raw) + 1e-3
+        return mean + scale * z, scale.log()
+
+    def inverse(self, x, coefficients):
+        mean, raw = coefficients
+        scale = torch.nn.functional.softplus(raw) + 1e-3
+        return (x - mean) / scale, -scale.log()
 
 
 @pytest.mark.parametrize("order", [None, (2, 0, 3, 1)])

@@ -104,13 +104,11 @@ class Affine(Univariate):
         return 2
 
     def forward(self, z: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self._read(coefficients)
-        return torch.addcmul(shift, z, log_scale.exp()), log_scale
+        raw, shift = coefficients
+        log_slope = torch.tanh(raw / self.bound) * self.bound
+        return torch.addcmul(shift, z, log_slope.exp()), log_slope
 
     def inverse(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self._read(coefficients)
-        return (x - shift) * (-log_scale).exp(), -log_scale
-
-    def _read(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         raw, shift = coefficients
-        return self.bound * torch.tanh(raw / self.bound), shift
+        log_slope = torch.tanh(raw / self.bound) * -self.bound
+        return (x - shift) * log_slope.exp(), log_slope

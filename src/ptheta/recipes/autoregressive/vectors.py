@@ -16,7 +16,9 @@ from ptheta.models.autoregressive.nade import NADE
 from ptheta.models.autoregressive.order_agnostic_made import OrderAgnosticMADE
 from ptheta.models.heads import on_reals
 from ptheta.networks.sizes import default_dropout, default_width
+from ptheta.objectives.likelihood import MaximumLikelihood
 from ptheta.objectives.order_agnostic import OrderAgnosticLikelihood
+from ptheta.objectives.penalty import L1Penalised
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood
 from ptheta.recipes.gaps import refuse_gaps
@@ -31,7 +33,7 @@ def fvsbn(
     *,
     components: Count = 3,
     learning_rate: Rate = 1e-2,
-    weight_decay: Annotated[float, Ge(0)] = 0.001,
+    l1: Annotated[float, Ge(0)] = 1e-4,
     batch_size: Count = 128,
     steps: Count = 6000,
 ) -> Algorithm:
@@ -50,7 +52,8 @@ def fvsbn(
         context_space: What the model is conditioned on, if anything.
         components: The number of components of mixtures, for real values and more than 8 levels.
         learning_rate: The step size of Adam.
-        weight_decay: The decay of the weights per unit of learning rate.
+        l1: The strength of the penalty on the sum of absolute weights, beside the nats of an
+            example: a Laplace prior, which suits few examples and values that are seldom 1.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
@@ -59,7 +62,19 @@ def fvsbn(
         on_reals(space), context_space, hidden_features=(), components=components, direct=False
     )
     joined = standardised(model, space)
-    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
+    return Algorithm(
+        joined,
+        GradientLearner(
+            joined,
+            L1Penalised(MaximumLikelihood(), l1),
+            learning_rate=learning_rate,
+            clip=10.0,
+        ),
+        batch_size=batch_size,
+        steps=steps,
+        constraints=("ordered",),
+        ema=0.99,
+    )
 
 
 def made(
