@@ -31,7 +31,7 @@ SYSTEMS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "fvsbn": ("fvsbn", [{"l1": l1} for l1 in (1e-4, 1e-3, 1e-2)]),
     "nade": ("nade", [{}]),
     "made": ("made", [{**ONE_LAYER, "dropout": share} for share in (0.2, 0.5)]),
-    "made, 32 masks": ("made", [{**ONE_LAYER, "masks": 32}]),
+    "made, 32 masks": ("made", [{**ONE_LAYER, "masks": 32, "steps": 20_000}]),
     "eonade": ("eonade", [{}]),
 }
 # test log-likelihoods in the tables of MADE (Germain et al., 2015), table 4

@@ -76,7 +76,9 @@ class MaskedAutoregressive(Bijection):
         self.activation = activation()
         self.dropout = nn.Dropout(dropout)
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         check_features(context, self.context_features)
         stack = self._stack()
         x, log_det = self._by_values(stack, z, context)
@@ -103,17 +105,19 @@ class MaskedAutoregressive(Bijection):
             return self._in_turn(Incremental(stack, self.activation, len(z), context), z)
 
     def _in_turn(self, network: Incremental, z: Tensor) -> tuple[Tensor, Tensor]:
-        noise, x = z.t(), torch.empty_like(z.t(), memory_format=torch.contiguous_format)
-        log_det = z.new_zeros(len(z))
+        noise = z.t().contiguous().unbind()
+        found: list[tuple[Tensor, Tensor]] = []
         for rank, position in enumerate(self.order):
-            here = slice(position, position + 1)
-            coefficients = network.next(rank).unsqueeze(1)
-            x[here], log_slope = self.univariate.forward(noise[here], coefficients)
-            log_det += log_slope[0]
-            network.tell(rank, x[here])
-        return x.t(), log_det
+            found.append(self.univariate.forward(noise[position], network.next(rank)))
+            network.tell(rank, found[-1][0])
+        values, log_slopes = (torch.stack(rows) for rows in zip(*found, strict=True))
+        x = torch.empty_like(values)
+        x[list(self.order)] = values
+        return x.t(), log_slopes.sum(dim=0)
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         coefficients = self._coefficients(self._stack(), x, context, self.dropout)
         z, log_slope = self.univariate.inverse(x.t(), coefficients)
         return z.t(), log_slope.sum(dim=0)

@@ -20,7 +20,9 @@ class Bijection(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Maps noise to data.
 
         Arguments:
@@ -32,7 +34,9 @@ class Bijection(nn.Module, ABC):
         """
 
     @abstractmethod
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Maps data to noise.
 
         Arguments:
@@ -52,7 +56,7 @@ class Bijection(nn.Module, ABC):
         return self.inverse_and_log_det(x, context)[0]
 
     def inverse_and_log_det_estimate(
-        self, x: Tensor, context: Tensor | None
+        self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Maps data to noise, with a random estimate of the log-determinant for training.
 
@@ -60,7 +64,7 @@ class Bijection(nn.Module, ABC):
         """
         return self.inverse_and_log_det(x, context)
 
-    def initialize(self, x: Tensor, context: Tensor | None) -> None:
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         """Starts from data, where there is something to fit to them.
 
         Arguments:
@@ -90,14 +94,18 @@ class Composition(Bijection):
         """The bijections, from noise to data."""
         return bijections_of(self.bijections)
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         log_det = z.new_zeros(len(z))
         for bijection in self.steps:
             z, step = bijection.forward_and_log_det(z, context)
             log_det = log_det + step
         return z, log_det
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         log_det = x.new_zeros(len(x))
         for bijection in reversed(self.steps):
             x, step = bijection.inverse_and_log_det(x, context)
@@ -115,7 +123,7 @@ class Composition(Bijection):
         return x
 
     def inverse_and_log_det_estimate(
-        self, x: Tensor, context: Tensor | None
+        self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         log_det = x.new_zeros(len(x))
         for bijection in reversed(self.steps):
@@ -124,7 +132,7 @@ class Composition(Bijection):
         return x, log_det
 
     @torch.no_grad()
-    def initialize(self, x: Tensor, context: Tensor | None) -> None:
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         for bijection in reversed(self.steps):
             bijection.initialize(x, context)
             x = bijection.inverse(x, context)
@@ -150,10 +158,14 @@ class Inverse(Bijection):
         super().__init__()
         self.bijection = bijection
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         return self.bijection.inverse_and_log_det(z, context)
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         return self.bijection.forward_and_log_det(x, context)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
@@ -184,10 +196,14 @@ class Permutation(Bijection):
         self.register_buffer("order", order)
         self.register_buffer("back", order.argsort())
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         return z.index_select(1, self.order), z.new_zeros(len(z))
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         return x.index_select(1, self.back), x.new_zeros(len(x))
 
 
@@ -204,11 +220,15 @@ class Reshaped(Bijection):
         self.bijection = bijection
         self.shape = shape
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         x, log_det = self.bijection.forward_and_log_det(self._shaped(z), context)
         return x.flatten(1), log_det
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         z, log_det = self.bijection.inverse_and_log_det(self._shaped(x), context)
         return z.flatten(1), log_det
 
@@ -219,12 +239,12 @@ class Reshaped(Bijection):
         return self.bijection.inverse(self._shaped(x), context).flatten(1)
 
     def inverse_and_log_det_estimate(
-        self, x: Tensor, context: Tensor | None
+        self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         z, log_det = self.bijection.inverse_and_log_det_estimate(self._shaped(x), context)
         return z.flatten(1), log_det
 
-    def initialize(self, x: Tensor, context: Tensor | None) -> None:
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         self.bijection.initialize(self._shaped(x), context)
 
     def _shaped(self, x: Tensor) -> Tensor:

@@ -77,12 +77,16 @@ class Coupling(Bijection):
         for parameter in self.network[-1].parameters():
             nn.init.zeros_(parameter)
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         fixed, moved = self._split(z)
         x, log_slope = self.univariate.forward(moved.t(), self._coefficients(fixed, context))
         return self._join(fixed, x.t()), log_slope.sum(dim=0)
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         fixed, moved = self._split(x)
         z, log_slope = self.univariate.inverse(moved.t(), self._coefficients(fixed, context))
         return self._join(fixed, z.t()), log_slope.sum(dim=0)

@@ -32,12 +32,16 @@ class ImageCoupling(Bijection, ABC):
         self.univariate = univariate
         self.network = network
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         seen, moved = self._split(z)
         x, log_slope = self.univariate.forward(moved, self._coefficients(seen, context))
         return self._join(z, x, log_slope)
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         seen, moved = self._split(x)
         z, log_slope = self.univariate.inverse(moved, self._coefficients(seen, context))
         return self._join(x, z, log_slope)

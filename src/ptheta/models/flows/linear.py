@@ -24,10 +24,14 @@ class Scaling(Bijection):
         super().__init__()
         self.log_scale = nn.Parameter(torch.zeros(features))
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         return z * self.log_scale.exp(), self.log_scale.sum().expand(len(z))
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         return x * (-self.log_scale).exp(), -self.log_scale.sum().expand(len(x))
 
 
@@ -50,16 +54,20 @@ class ActNorm(Bijection):
         self.log_scale = nn.Parameter(torch.zeros(channels))
         self.shift = nn.Parameter(torch.zeros(channels))
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         log_scale, shift = self._beside(z)
         return torch.addcmul(shift, z, log_scale.exp()), self._log_det(z)
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         log_scale, shift = self._beside(x)
         return (x - shift) * (-log_scale).exp(), -self._log_det(x)
 
     @torch.no_grad()
-    def initialize(self, x: Tensor, context: Tensor | None) -> None:
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         values = x.transpose(0, 1).flatten(1).double()
         self.shift.copy_(values.mean(dim=1))
         # a channel that is constant, or was seen once, has no scale to go by
@@ -93,7 +101,7 @@ class LULinear(Bijection):
 
     Example:
         >>> map_ = LULinear(torch.tensor([[2.0, 1.0], [0.0, 3.0]]))
-        >>> x, log_det = map_.forward_and_log_det(torch.ones(1, 2), None)
+        >>> x, log_det = map_.forward_and_log_det(torch.ones(1, 2))
         >>> x.tolist(), log_det.exp().tolist()
         ([[3.0, 3.0]], [6.0])
     """
@@ -120,13 +128,17 @@ class LULinear(Bijection):
         self.log_diagonal = nn.Parameter(diagonal.abs().log().to(kept))
         self.shift = LearnedVector(torch.zeros(len(matrix), dtype=kept), context_features)
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         lower, upper = self._factors()
         # the rows of P L U are those of L U in another order
         matrix = (lower @ upper)[self.order.argsort()]
         return _mix(matrix, z) + self._shift(z, context), self._log_det(z)
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         lower, upper = self._factors()
         back = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)[self.order]
         back = torch.linalg.solve_triangular(lower, back, upper=False, unitriangular=True)

@@ -62,14 +62,18 @@ class Mint(Bijection):
         places = torch.arange(values).reshape(*shape[1:], shape[0]).movedim(-1, 0)
         self.register_buffer("position", places, persistent=False)
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         z, slope = self._map(self._turn(x), context)
         return self._turn(z), slope.log().flatten(1).sum(dim=1)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return self._turn(self._solve(self._turn(z), context)[0])
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         x, slope = self._solve(self._turn(z), context)
         return self._turn(x), -slope.log().flatten(1).sum(dim=1)
 

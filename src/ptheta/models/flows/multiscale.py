@@ -23,12 +23,14 @@ class Squeeze(Bijection):
         https://arxiv.org/abs/1605.08803, section 3.6 and figure 3
 
     Example:
-        >>> z, _ = Squeeze().inverse_and_log_det(torch.arange(4.0).reshape(1, 1, 2, 2), None)
+        >>> z, _ = Squeeze().inverse_and_log_det(torch.arange(4.0).reshape(1, 1, 2, 2))
         >>> z.shape, z.flatten().tolist()
         (torch.Size([1, 4, 1, 1]), [0.0, 1.0, 2.0, 3.0])
     """
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         if z.dim() != 4 or z.shape[1] % 4 != 0:
             raise ValueError(
                 "expected squeezed images of shape (batch, channels, height, width) with a "
@@ -36,7 +38,9 @@ class Squeeze(Bijection):
             )
         return F.pixel_shuffle(z, 2), z.new_zeros(len(z))
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         if x.dim() != 4 or x.shape[2] % 2 != 0 or x.shape[3] % 2 != 0:
             raise ValueError(
                 "expected images of shape (batch, channels, height, width) whose sides are even, "
@@ -69,7 +73,7 @@ class MultiScale(Bijection):
 
     Example:
         >>> flow = MultiScale([Squeeze(), Squeeze()], [(4, 2, 2), (8, 1, 1)])
-        >>> z, _ = flow.inverse_and_log_det(torch.zeros(5, 1, 4, 4), None)
+        >>> z, _ = flow.inverse_and_log_det(torch.zeros(5, 1, 4, 4))
         >>> z.shape
         torch.Size([5, 16])
     """
@@ -96,7 +100,9 @@ class MultiScale(Bijection):
         """The levels, from data to noise."""
         return bijections_of(self.levels)
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         parts = z.split(self.sizes, dim=1)
         noise = [part.unflatten(1, s) for part, s in zip(parts, self.leaving, strict=True)]
         x, log_det = self.steps[-1].forward_and_log_det(noise[-1], context)
@@ -105,7 +111,9 @@ class MultiScale(Bijection):
             log_det = log_det + step
         return x, log_det
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         log_det = x.new_zeros(len(x))
         noise: list[Tensor] = []
         for level in self.steps[:-1]:
@@ -117,7 +125,7 @@ class MultiScale(Bijection):
         return torch.cat([*noise, x.flatten(1)], dim=1), log_det + step
 
     @torch.no_grad()
-    def initialize(self, x: Tensor, context: Tensor | None) -> None:
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         for level in self.steps[:-1]:
             level.initialize(x, context)
             x = level.inverse_and_log_det(x, context)[0].chunk(2, dim=1)[0]

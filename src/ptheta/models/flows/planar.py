@@ -41,13 +41,17 @@ class Planar(Bijection):
         start = torch.cat([0.1 * push, along, torch.zeros(1)])
         self.coefficients = LearnedVector(start, context_features)
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         push, along, offset = self._read(context)
         reach = ((along * z).sum(dim=1) + offset).tanh()
         stretch = (along * push).sum(dim=1) * (1 - reach.square())
         return z + push * reach.unsqueeze(1), torch.log1p(stretch)
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         push, along, offset = self._read(context)
         target, strength = (along * x).sum(dim=1), (along * push).sum(dim=1).expand(len(x))
 

@@ -36,13 +36,17 @@ class Radial(Bijection):
         start = torch.cat([torch.randn(features), torch.full((2,), 0.5)])
         self.coefficients = LearnedVector(start, context_features)
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         centre, alpha, total = self._read(context)
         away = z - centre
         stretch, log_det = self._stretch(_length(away), alpha, total)
         return centre + stretch.unsqueeze(1) * away, log_det
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         centre, alpha, total = self._read(context)
         away = x - centre
         distance = _length(away)

@@ -46,7 +46,7 @@ class Residual(Bijection):
         >>> _ = torch.manual_seed(0)
         >>> map_ = Residual(contraction_of_vectors(2, [8], nn.ELU, lipschitz=0.9))
         >>> x = torch.randn(3, 2)
-        >>> z, log_det = map_.inverse_and_log_det(x, None)
+        >>> z, log_det = map_.inverse_and_log_det(x)
         >>> torch.allclose(map_(z), x, atol=1e-4)
         True
     """
@@ -89,11 +89,15 @@ class Residual(Bijection):
     def inverse(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return x + self.network(x, context)
 
-    def forward_and_log_det(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, z: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         x = self.forward(z, context)
         return x, -self.inverse_and_log_det(x, context)[1]
 
-    def inverse_and_log_det(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         g = self.network.bounded()
         rows = max(1, _NUMBERS // x.shape[1:].numel())
         given = repeat(None) if context is None else context.split(rows)
@@ -105,7 +109,7 @@ class Residual(Bijection):
         return x + y, log_det
 
     def inverse_and_log_det_estimate(
-        self, x: Tensor, context: Tensor | None
+        self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         if self.series is None:
             return self.inverse_and_log_det(x, context)

@@ -105,10 +105,10 @@ class Affine(Univariate):
 
     def forward(self, z: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         raw, shift = coefficients
-        log_slope = torch.tanh(raw / self.bound) * self.bound
+        log_slope = torch.tanh(raw * (1 / self.bound)) * self.bound
         return torch.addcmul(shift, z, log_slope.exp()), log_slope
 
     def inverse(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         raw, shift = coefficients
-        log_slope = torch.tanh(raw / self.bound) * -self.bound
+        log_slope = torch.tanh(raw * (1 / self.bound)) * -self.bound
         return (x - shift) * log_slope.exp(), log_slope

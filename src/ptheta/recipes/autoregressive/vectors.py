@@ -88,7 +88,7 @@ def made(
     direct: bool | None = None,
     dropout: Fraction | None = None,
     learning_rate: Rate = 2e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.1,
+    weight_decay: Annotated[float, Ge(0)] | None = None,
     batch_size: Count = 128,
     steps: Count = 6000,
 ) -> Algorithm:
@@ -117,7 +117,8 @@ def made(
         dropout: The share of hidden units dropped in training; none means 0 for up to 4 values
             in an example, and 0.2 for more.
         learning_rate: The step size of Adam.
-        weight_decay: The decay of the weights per unit of learning rate.
+        weight_decay: The decay of the weights per unit of learning rate; none means 0.1 for one
+            mask, and 0.001 for more, which keep each other from learning by heart.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
@@ -132,8 +133,8 @@ def made(
         direct=space.features <= 1000 if direct is None else direct,
         dropout=default_dropout(space.features) if dropout is None else dropout,
     )
-    joined = standardised(model, space)
-    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
+    decay = (0.1 if masks == 1 else 0.001) if weight_decay is None else weight_decay
+    return by_likelihood(standardised(model, space), learning_rate, decay, batch_size, steps)
 
 
 def nade(
