@@ -132,8 +132,8 @@ def recipes_table(descriptions: Sequence[Description]) -> Table:
         table.add_column(heading, overflow="fold")
     for d in descriptions:
         kinds = list(dict.fromkeys(d.densities.values()))
-        first = d.source.partition(", http")[0]
-        table.add_row(d.name, d.family, ", ".join(kinds), ", ".join(d.densities), first)
+        paper = d.sources[0].partition(", http")[0] if d.sources else ""
+        table.add_row(d.name, d.family, ", ".join(kinds), ", ".join(d.densities), paper)
     return table
 
 
@@ -144,7 +144,9 @@ def describe_recipe(description: Description, out: Console) -> None:
     out.print(f"can           {', '.join(description.capabilities)}")
     out.print(f"conditional   {'yes (context)' if description.conditional else 'no'}")
     out.print(f"forbids       {', '.join(description.constraints) or 'nothing'}")
-    out.print(f"source        {description.source}\n")
+    for i, source in enumerate(description.sources):
+        out.print(f"{'' if i else 'source':13} {source}")
+    out.print()
     kinds = Table(box=None, pad_edge=False, header_style="bold")
     kinds.add_column("serves")
     kinds.add_column("density")

@@ -113,7 +113,7 @@ class Description:
         name: Its name.
         family: Its family.
         title: The first line of its docstring.
-        source: The papers that it follows.
+        sources: The papers that it follows.
         settings: What can be set.
         conditional: Whether it takes a context.
         densities: The kind of density for each kind of space that it serves.
@@ -124,7 +124,7 @@ class Description:
     name: str
     family: str
     title: str
-    source: str
+    sources: tuple[str, ...]
     settings: tuple[Setting, ...]
     conditional: bool
     densities: Mapping[str, DensityKind]
@@ -259,7 +259,7 @@ def describe(name: str) -> Description:
         name=name,
         family=_family(recipe),
         title=doc.split("\n", 1)[0],
-        source=_section(doc, "References:"),
+        sources=_references(doc),
         settings=settings_of(recipe),
         conditional=_conditional(recipe),
         densities={label: density_kind(algorithm.model) for label, algorithm in served.items()},
@@ -298,14 +298,19 @@ def _conditional(recipe: Callable[..., Algorithm]) -> bool:
     return "context_space" in inspect.signature(recipe).parameters
 
 
-def _section(doc: str, heading: str) -> str:
-    _, found, rest = doc.partition(heading)
-    lines: list[str] = []
+def _references(doc: str) -> tuple[str, ...]:
+    """The entries of a docstring's references, each of which ends with its address."""
+    _, found, rest = doc.partition("References:")
+    entries: list[str] = []
+    entry = ""
     for line in rest.split("\n")[1:] if found else []:
         if line.strip() and not line.startswith(" "):
             break
-        lines.append(line.strip())
-    return " ".join(line for line in lines if line)
+        entry = f"{entry} {line.strip()}".strip()
+        if "https://" in line:
+            entries.append(entry)
+            entry = ""
+    return (*entries, entry) if entry else tuple(entries)
 
 
 @cache
