@@ -5,8 +5,12 @@
 The libraries are optional (the `peers` extra); those that are absent are left out. Every flow has
 networks of two hidden layers, alike in all libraries, and is trained for a few steps first. One
 more layer would be needed for the splines of normflows, which are therefore left out, as is Glow
-for zuko. `--compile` times ptheta's own steps of training compiled by torch beside them as they
-are. The floor is the share of a step of training that the products of the networks take.
+for zuko. The floor is the share of a step of training that the products of the networks take.
+`--compile` times ptheta's own steps of training compiled by torch beside them as they are.
+
+flowjax, where it is installed, stands beside them compiled by XLA, and is no part of the ratios.
+For one thread it wants XLA_FLAGS="--xla_cpu_multi_thread_eigen=false
+intra_op_parallelism_threads=1".
 """
 
 from loops import bare  # isort: skip
@@ -21,6 +25,7 @@ from functools import partial
 
 import torch
 from flow_glow import GLOW
+from flow_jax import flowjax_works
 from flow_systems import CELLS, LIBRARIES, System
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -85,16 +90,20 @@ def measure(name: str, features: int, batch: int, rounds: int) -> list[float]:
     flows = systems(name, features)
     for system in flows.values():
         training(system, x, WARM)()
-    works = {
+    works: dict[str, dict[str, Callable[[], int]]] = {
         "train": {k: training(s, x) for k, s in flows.items()},
         "log_prob": {k: partial(scored, s, x) for k, s in flows.items()},
         "sample": {k: partial(drawn, s, batch) for k, s in flows.items()},
     }
+    if name in CELLS and importlib.util.find_spec("flowjax"):
+        for verb, work in flowjax_works(CELLS[name], features, x).items():
+            works[verb]["flowjax"] = work
     ratios: list[float] = []
     for verb, work in works.items():
         seconds = interleaved({k: lasting(w) for k, w in work.items()}, rounds=rounds)
         mine = seconds.pop("ptheta")
         peers = ", ".join(f"{k} {1 / s:,.0f}" for k, s in seconds.items())
+        seconds.pop("flowjax", None)
         best = min(seconds.values(), default=mine)
         ratios.append(best / mine)
         floor = f", floor {products(flows['ptheta'], x):.0%}" if verb == "train" else ""
