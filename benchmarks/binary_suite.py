@@ -30,7 +30,13 @@ SYSTEMS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "latent-class": ("latent-class", [{"components": 20}]),
     "fvsbn": ("fvsbn", [{"l1": l1} for l1 in (1e-4, 1e-3, 1e-2)]),
     "nade": ("nade", [{}]),
-    "made": ("made", [{**ONE_LAYER, "dropout": share} for share in (0.2, 0.5)]),
+    "made": (
+        "made",
+        [
+            {**ONE_LAYER, "dropout": share, "weight_decay": decay}
+            for share, decay in ((0.2, 0.1), (0.5, 0.1), (0.5, 1.0))
+        ],
+    ),
     "made, 32 masks": ("made", [{**ONE_LAYER, "masks": 32, "steps": 20_000}]),
     "eonade": ("eonade", [{}]),
 }
