@@ -1,8 +1,9 @@
 """The same flows by ptheta, zuko, nflows and normflows: networks of two hidden layers in all."""
 
-__all__ = ["CELLS", "LIBRARIES", "System"]
+__all__ = ["CELLS", "LIBRARIES", "System", "installed"]
 
 import importlib
+import importlib.util
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -158,3 +159,8 @@ LIBRARIES: Mapping[str, Callable[[Cell, int], System | None]] = {
     "nflows": nflows,
     "normflows": normflows,
 }
+
+
+def installed() -> list[str]:
+    """The libraries that are here, ptheta first."""
+    return [library for library in LIBRARIES if importlib.util.find_spec(library)]

@@ -26,7 +26,7 @@ from functools import partial
 import torch
 from flow_glow import GLOW
 from flow_jax import flowjax_works
-from flow_systems import CELLS, LIBRARIES, System
+from flow_systems import CELLS, LIBRARIES, System, installed
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -37,14 +37,9 @@ PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "mkldnn_convolution", "convolution_
 
 def systems(name: str, features: int) -> dict[str, System]:
     """The flow of a cell, by each library that is installed and has it."""
-    makers = GLOW if name == "glow" else LIBRARIES
-    here = [k for k in makers if k == "ptheta" or importlib.util.find_spec(k)]
-    made = {
-        library: GLOW[library](features)
-        if name == "glow"
-        else LIBRARIES[library](CELLS[name], features)
-        for library in here
-    }
+    if name == "glow":
+        return {library: GLOW[library](features) for library in installed() if library in GLOW}
+    made = {library: LIBRARIES[library](CELLS[name], features) for library in installed()}
     return {library: system for library, system in made.items() if system is not None}
 
 

@@ -10,11 +10,10 @@ is not trained again.
 """
 
 from loops import bare  # isort: skip
-from flow_systems import CELLS, LIBRARIES, System  # isort: skip
+from flow_systems import CELLS, LIBRARIES, System, installed  # isort: skip
 
 import argparse
 import copy
-import importlib.util
 import json
 import math
 import statistics
@@ -112,13 +111,12 @@ def main() -> None:
     options = parser.parse_args()
     found = [json.loads(line) for line in options.out.open()] if options.out.exists() else []
     done = {(row["set"], row["cell"], row["library"], row["seed"]) for row in found}
-    here = [k for k in LIBRARIES if k == "ptheta" or importlib.util.find_spec(k)]
     for key in (
         (name, cell, library, seed)
         for seed in range(options.seeds)
         for name in options.sets
         for cell in cells(name)
-        for library in here
+        for library in installed()
     ):
         if key in done or (row := measured(*key, options.steps)) is None:
             continue

@@ -36,5 +36,5 @@ class L1Penalised:
         found = self.objective.loss(model, batch)
         sizes = [p.abs().sum() for p in model.parameters() if p.dim() > 1]
         penalty = self.strength * torch.stack(sizes).sum()
-        terms = {**found.terms, "objective": found.value, "penalty": penalty}
-        return Loss(found.value + penalty, terms)
+        parts = {"objective": found.value.detach(), "penalty": penalty.detach()}
+        return Loss(found.value + penalty, {**found.terms, **parts})

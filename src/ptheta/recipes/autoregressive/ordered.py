@@ -1,12 +1,13 @@
 """What the recipes of ordered values share."""
 
-__all__ = ["by_likelihood", "is_long"]
+__all__ = ["by_likelihood", "in_order", "is_long"]
 
 from torch import nn
 
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.likelihood import likelihood_learner
 from ptheta.spaces import Space
+from ptheta.training.types import Learner
 
 _LONG = 32
 
@@ -30,11 +31,17 @@ def by_likelihood(
         steps: The number of steps where no budget is given.
         clip: The largest norm of the gradient.
     """
+    learner = likelihood_learner(
+        model, learning_rate=learning_rate, clip=clip, weight_decay=weight_decay
+    )
+    return in_order(model, learner, batch_size, steps)
+
+
+def in_order(model: nn.Module, learner: Learner, batch_size: int, steps: int) -> Algorithm:
+    """A model with an order of its values, and what trains it."""
     return Algorithm(
         model,
-        likelihood_learner(
-            model, learning_rate=learning_rate, clip=clip, weight_decay=weight_decay
-        ),
+        learner,
         batch_size=batch_size,
         steps=steps,
         constraints=("ordered",),

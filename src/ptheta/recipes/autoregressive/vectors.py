@@ -20,7 +20,7 @@ from ptheta.objectives.likelihood import MaximumLikelihood
 from ptheta.objectives.order_agnostic import OrderAgnosticLikelihood
 from ptheta.objectives.penalty import L1Penalised
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.autoregressive.ordered import by_likelihood
+from ptheta.recipes.autoregressive.ordered import by_likelihood, in_order
 from ptheta.recipes.gaps import refuse_gaps
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Positive, Real, Space, groups
@@ -62,19 +62,10 @@ def fvsbn(
         on_reals(space), context_space, hidden_features=(), components=components, direct=False
     )
     joined = standardised(model, space)
-    return Algorithm(
-        joined,
-        GradientLearner(
-            joined,
-            L1Penalised(MaximumLikelihood(), l1),
-            learning_rate=learning_rate,
-            clip=10.0,
-        ),
-        batch_size=batch_size,
-        steps=steps,
-        constraints=("ordered",),
-        ema=0.99,
+    learner = GradientLearner(
+        joined, L1Penalised(MaximumLikelihood(), l1), learning_rate=learning_rate, clip=10.0
     )
+    return in_order(joined, learner, batch_size, steps)
 
 
 def made(
