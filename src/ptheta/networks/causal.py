@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ptheta.networks.context import ContextShift
 from ptheta.networks.masked import draw_masked, keep_masked, with_masked_gradient
 
 
@@ -73,8 +74,7 @@ class CausalConv2d(nn.Module):
         self.free = bool(mask.all())
         self.weight = nn.Parameter(torch.empty(mask.shape))
         self.bias = nn.Parameter(torch.zeros(len(outputs)))
-        given = context_features
-        self.shift = nn.Linear(given, len(outputs), bias=False) if given else None
+        self.shift = ContextShift.of(context_features, len(outputs))
         self.register_buffer("inputs", inputs, persistent=False)
         self.register_buffer("outputs", outputs, persistent=False)
         keep_masked(self, mask)

@@ -1,6 +1,13 @@
 """What a model is conditioned on, as features that a network can read."""
 
-__all__ = ["ContextFeatures", "LearnedVector", "beside", "check_context", "check_features"]
+__all__ = [
+    "ContextFeatures",
+    "ContextShift",
+    "LearnedVector",
+    "beside",
+    "check_context",
+    "check_features",
+]
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +90,36 @@ class ContextFeatures(nn.Module):
         return x if features is None else torch.cat([x, features], dim=1)
 
 
+class ContextShift(nn.Linear):
+    """What features of a context add to the outputs of a layer.
+
+    Arguments:
+        context_features: The number of features of the context.
+        out_features: The number of outputs.
+    """
+
+    def __init__(self, context_features: int, out_features: int) -> None:
+        super().__init__(context_features, out_features, bias=False)
+
+    @classmethod
+    def of(cls, context_features: int, out_features: int) -> "ContextShift | None":
+        """A shift of that size, or None where there is no context."""
+        return cls(context_features, out_features) if context_features else None
+
+    def forward(self, input: Tensor | None) -> Tensor:
+        """What is added, with shape (batch, out_features).
+
+        Arguments:
+            input: The features of the context, with shape (batch, context_features).
+
+        Raises:
+            ValueError: There are none.
+        """
+        check_features(input, self.in_features)
+        assert input is not None
+        return super().forward(input)
+
+
 class LearnedVector(nn.Module):
     """A vector that is learned, and that features of a context shift.
 
@@ -98,9 +135,7 @@ class LearnedVector(nn.Module):
     def __init__(self, start: Tensor, context_features: int = 0) -> None:
         super().__init__()
         self.start = nn.Parameter(start)
-        self.given = (
-            nn.Linear(context_features, len(start), bias=False) if context_features else None
-        )
+        self.given = ContextShift.of(context_features, len(start))
 
     def forward(self, context: Tensor | None) -> Tensor:
         """The vector, with shape (batch, size), or (1, size) where there is no context.
@@ -109,10 +144,7 @@ class LearnedVector(nn.Module):
             ValueError: Features of a context shift it, and none are given.
         """
         vector = self.start.unsqueeze(0)
-        if self.given is None:
-            return vector
-        check_features(context, self.given.in_features)
-        return vector + self.given(context)
+        return vector if self.given is None else vector + self.given(context)
 
 
 def beside(x: Tensor, context: Tensor | None, context_features: int) -> Tensor:

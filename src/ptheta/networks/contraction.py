@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ptheta.networks.context import ContextShift, check_features
 from ptheta.networks.lipschitz import Bounded, BoundedConv2d, BoundedLinear
 
 Function = Callable[[Tensor, Tensor | None], Tensor]
@@ -36,9 +37,8 @@ class Contraction(nn.Module):
         self.steps = tuple(layers)
         self.activations = nn.ModuleList(activation() for _ in layers[1:])
         self.sizes = list(sizes)
-        self.given = (
-            nn.Linear(context_features, sum(sizes), bias=False) if context_features else None
-        )
+        self.context_features = context_features
+        self.given = ContextShift.of(context_features, sum(sizes))
 
     def bounded(self) -> Function:
         """The network as a function of x and the context, whose weights are bounded once."""
@@ -58,7 +58,8 @@ class Contraction(nn.Module):
         return self.bounded()(x, context)
 
     def _shifts(self, context: Tensor | None) -> Sequence[Tensor | None]:
-        if self.given is None or context is None:
+        check_features(context, self.context_features)
+        if self.given is None:
             return [None] * len(self.sizes)
         return self.given(context).split(self.sizes, dim=1)
 

@@ -5,6 +5,8 @@ __all__ = ["ContextConv2d", "ResidualCNN"]
 import torch
 from torch import Tensor, nn
 
+from ptheta.networks.context import ContextShift
+
 
 class ContextConv2d(nn.Module):
     r"""A convolution of 3 x 3, whose outputs a context shifts alike in all pixels.
@@ -35,8 +37,7 @@ class ContextConv2d(nn.Module):
     ) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
-        given = context_features
-        self.shift = nn.Linear(given, out_channels, bias=False) if given else None
+        self.shift = ContextShift.of(context_features, out_channels)
         if zero:
             for parameter in self.parameters():
                 nn.init.zeros_(parameter)
@@ -49,9 +50,7 @@ class ContextConv2d(nn.Module):
             context: The features of the context, with shape (batch, context_features), or None.
         """
         y = self.convolution(x)
-        if self.shift is None or context is None:
-            return y
-        return y + self.shift(context)[:, :, None, None]
+        return y if self.shift is None else y + self.shift(context)[:, :, None, None]
 
 
 class ResidualCNN(nn.Module):

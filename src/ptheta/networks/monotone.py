@@ -21,6 +21,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from ptheta.networks.causal import raster
+from ptheta.networks.context import ContextShift
 from ptheta.networks.masked import MaskedLinear
 
 
@@ -53,15 +54,13 @@ class MonotoneLinear(Monotone):
         super().__init__()
         self.layer = MaskedLinear(outputs[:, None] >= inputs)
         self.register_buffer("own", outputs[:, None] == inputs, persistent=False)
-        self.given = (
-            nn.Linear(context_features, len(outputs), bias=False) if context_features else None
-        )
+        self.given = ContextShift.of(context_features, len(outputs))
 
     def forward(self, x: Tensor, slope: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         weight, bias = self.layer.weight_and_bias
         weight = _sized(weight, self.own)
         y = F.linear(x, weight, bias)
-        if self.given is not None and context is not None:
+        if self.given is not None:
             y = y + self.given(context)
         return y, F.linear(slope, weight * self.own)
 

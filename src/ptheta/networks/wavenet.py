@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ptheta.networks.context import ContextShift
 from ptheta.networks.sequence import SequenceNetwork
 
 
@@ -65,8 +66,7 @@ class WaveNet(SequenceNetwork):
         )
         self.skip = nn.Linear(count * channels, skip_channels)
         self.last = nn.Linear(skip_channels, skip_channels)
-        given = context_features
-        self.shifts = nn.Linear(given, count * 2 * channels, bias=False) if given else None
+        self.shifts = ContextShift.of(context_features, count * 2 * channels)
 
     @property
     def receptive_field(self) -> int:

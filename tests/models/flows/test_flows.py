@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from ptheta.models.flows.autoregressive import MaskedAutoregressive
 from ptheta.models.flows.bases import Gaussian
@@ -9,10 +10,13 @@ from ptheta.models.flows.bijections import Composition, Inverse, Permutation
 from ptheta.models.flows.coupling import Coupling
 from ptheta.models.flows.flow import Flow
 from ptheta.models.flows.linear import LULinear
+from ptheta.models.flows.mint import mint_of_vectors
 from ptheta.models.flows.planar import Planar
 from ptheta.models.flows.radial import Radial
+from ptheta.models.flows.residual import Residual
 from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Shift
+from ptheta.networks.contraction import contraction_of_vectors
 from ptheta.random import seeded
 from ptheta.spaces import Categorical
 
@@ -161,6 +165,8 @@ def test_what_makes_no_bijection_is_one_sentence(build, sentence):
         LULinear(torch.eye(2), 3),
         Coupling(Affine(), 2, 3),
         MaskedAutoregressive(Affine(), 2, 3),
+        Residual(contraction_of_vectors(2, [8], nn.ELU, lipschitz=0.9, context_features=3)),
+        mint_of_vectors(2, [4], 3),
     ],
     ids=lambda b: type(b).__name__,
 )

@@ -23,7 +23,7 @@ from ptheta.models.autoregressive.distribution import Autoregressive
 from ptheta.models.autoregressive.order import value_order
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import Normalised
-from ptheta.networks.context import ContextFeatures
+from ptheta.networks.context import ContextFeatures, ContextShift
 from ptheta.networks.features import Features
 from ptheta.spaces import Categorical, Real, Space
 
@@ -85,8 +85,7 @@ class NADE(Normalised):
         self.register_buffer("order", torch.tensor(order), persistent=False)
         inputs, outputs = self.features.features // count, kind.size
         self.start = nn.Parameter(torch.zeros(hidden_features))
-        given = self.context.features
-        self.shift = nn.Linear(given, hidden_features, bias=False) if given else None
+        self.shift = ContextShift.of(self.context.features, hidden_features)
         self.inward = nn.Parameter(torch.empty(count, inputs, hidden_features))
         self.outward = nn.Parameter(torch.empty(count, hidden_features, outputs))
         self.bias = nn.Parameter(torch.zeros(count, outputs))

@@ -21,7 +21,7 @@ from ptheta.models.autoregressive.reading import Given, Reading
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.heads.kinds import SoftmaxKind
 from ptheta.models.normalised import Normalised
-from ptheta.networks.context import ContextFeatures
+from ptheta.networks.context import ContextFeatures, ContextShift
 from ptheta.networks.memory import AttendingNetwork
 from ptheta.networks.sequence import SequenceNetwork
 from ptheta.spaces import Categorical, Discrete, Real, Space
@@ -264,7 +264,7 @@ class SequenceModel(SymbolModel):
                 f"are {self.context.features}"
             )
         given = 0 if network.context_features else self.context.features
-        self.condition = nn.Linear(given, size, bias=False) if given else None
+        self.condition = ContextShift.of(given, size)
         self.network = network
 
     @torch.no_grad()
