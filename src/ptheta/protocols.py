@@ -21,6 +21,7 @@ __all__ = [
     "SupportsLogProbEstimate",
     "SupportsLogRatio",
     "SupportsRsample",
+    "SupportsRsampleAndLogProb",
     "SupportsSample",
     "SupportsSampleTempered",
     "SupportsScore",
@@ -62,6 +63,15 @@ class SupportsRsample(Protocol):
 
     def rsample(self, n: int, context: Tensor | None = None) -> Tensor:
         """Draws that carry gradient to the parameters, with shape (n, *space.shape)."""
+        ...
+
+
+@runtime_checkable
+class SupportsRsampleAndLogProb(Protocol):
+    """Reparameterised draws and their exact density, in one pass."""
+
+    def rsample_and_log_prob(self, n: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Draws with shape (n, *space.shape), and log p of each with shape (n,)."""
         ...
 
 

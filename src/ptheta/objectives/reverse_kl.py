@@ -1,22 +1,13 @@
 """The reverse Kullback-Leibler divergence, to a density that is known up to a constant."""
 
-__all__ = ["ReverseKL", "SupportsRsampleAndLogProb"]
+__all__ = ["ReverseKL"]
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from ptheta.objectives.types import Batch, Loss
-
-
-@runtime_checkable
-class SupportsRsampleAndLogProb(Protocol):
-    """Draws with gradient, and their exact density."""
-
-    def rsample_and_log_prob(self, n: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Draws with shape (n, *space.shape), and log p of each with shape (n,)."""
-        ...
+from ptheta.protocols import SupportsRsampleAndLogProb
 
 
 class ReverseKL:
@@ -40,7 +31,17 @@ class ReverseKL:
         self.target = target
 
     def loss(self, model: SupportsRsampleAndLogProb, batch: Batch) -> Loss:
-        """The loss in nats, over as many draws as the batch has rows; its data are not used."""
+        """The loss in nats, over as many draws as the batch has rows; its data are not used.
+
+        Raises:
+            ValueError: The target does not give one number for each draw.
+        """
         x, log_prob = model.rsample_and_log_prob(len(batch.x), batch.context)
-        own, other = log_prob.mean(), self.target(x).mean()
+        log_target = self.target(x)
+        if log_target.shape != log_prob.shape:
+            raise ValueError(
+                f"expected a target that maps draws of shape {tuple(x.shape)} to log-densities of "
+                f"shape {tuple(log_prob.shape)}, got {tuple(log_target.shape)}"
+            )
+        own, other = log_prob.mean(), log_target.mean()
         return Loss(own - other, {"log p": own.detach(), "log target": other.detach()})

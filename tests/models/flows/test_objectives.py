@@ -134,3 +134,9 @@ def test_a_flow_that_plays_against_a_critic_keeps_its_last_weights():
     assert algorithm.keep == "last"
     assert algorithm.patience is None
     assert build("realnvp", Real((2,))).keep == "best"
+
+
+def test_a_target_must_give_a_number_for_each_draw():
+    objective = ReverseKL(lambda x: -x.square())
+    with pytest.raises(ValueError, match=r"log-densities of shape \(5,\), got \(5, 2\)"):
+        objective.loss(gaussian_flow(2), Batch(torch.zeros(5, 2)))
