@@ -27,7 +27,7 @@ ONE_LAYER = {"hidden_features": 500, "layers": 1}
 # the settings that are tried
 SYSTEMS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "chow-liu": ("chow-liu", [{}]),
-    "latent-class": ("latent-class", [{"components": 20}]),
+    "latent-class": ("latent-class", [{"components": n} for n in (20, 100, 300)]),
     "fvsbn": ("fvsbn", [{"l1": l1} for l1 in (1e-4, 1e-3, 1e-2)]),
     "nade": ("nade", [{}]),
     "made": (

@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from ptheta.data.bridges import Logit
 from ptheta.models.flows.autoregressive import MaskedAutoregressive
 from ptheta.models.flows.image_coupling import ChannelCoupling, CheckerboardCoupling
 from ptheta.models.flows.linear import ActNorm
 from ptheta.networks.convolutional import ContextConv2d
+from ptheta.random import seeded
 from ptheta.recipes.registry import build
-from ptheta.spaces import Real
+from ptheta.spaces import Discrete, Real
 from ptheta.testing.examples import example_rows
 
 VECTOR, IMAGE = Real((5,)), Real((1, 4, 4), layout="image")
@@ -21,6 +23,10 @@ OF_VECTORS = [
     *("maf", "iaf", "nsf-autoregressive", "i-resnet", "residual-flow", "mintnet"),
 ]
 OF_IMAGES = ["mintnet", "realnvp-multiscale", "glow"]
+WITH_LOGIT = [
+    *("realnvp", "nsf-coupling", "maf", "iaf", "nsf-autoregressive"),
+    *("i-resnet", "residual-flow", "mintnet"),
+]
 SMALL = {"glow": {"levels": 2, "layers": 2}, "realnvp-multiscale": {"blocks": 1}}
 
 
@@ -170,3 +176,16 @@ def test_a_spline_flow_is_undone_to_five_digits_in_single_precision(name):
     x = model.decode(z)
     assert (x - z).abs().mean() > 0.1
     torch.testing.assert_close(model.encode(x), z, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", WITH_LOGIT)
+def test_levels_through_a_logit_have_a_bound_that_is_a_bound(name):
+    space = Discrete((2,), levels=4)
+    every = torch.cartesian_prod(torch.arange(4), torch.arange(4))
+    model = build(name, space, settings={"logit": 0.1}).model
+    assert [step.alpha for step in model.bridge.steps if isinstance(step, Logit)] == [0.1]
+    model.initialize(every)
+    with torch.no_grad(), seeded(0):
+        bounds = torch.stack([model.eval().elbo(every) for _ in range(64)]).mean(dim=0)
+    # the mean of draws is below log p(x), and p sums to one at most; no more than noise above
+    assert 0.1 < bounds.exp().sum() < 1.02

@@ -8,7 +8,7 @@ from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Univariate
 from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import Bins, dropout_of, vector_flow
+from ptheta.recipes.flows.vector import Bins, Logit, dropout_of, vector_flow
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
 
@@ -22,6 +22,7 @@ def maf(
     layers: Count = 5,
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
+    logit: Logit | None = None,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -42,6 +43,8 @@ def maf(
         hidden_features: The width of the two hidden layers in each.
         dropout: The share of hidden units dropped in training; none means 0.2 for examples of
             more than 16 values, and 0 for smaller ones.
+        logit: The margin of the logit that levels pass through once they are dequantised, such as
+            1e-6; none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -51,6 +54,7 @@ def maf(
         Composition(maps),
         space,
         context_space,
+        logit=logit,
         learning_rate=learning_rate,
         batch_size=batch_size,
         steps=steps,
@@ -63,6 +67,7 @@ def iaf(
     *,
     layers: Count = 5,
     hidden_features: Count = 128,
+    logit: Logit | None = None,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -81,6 +86,8 @@ def iaf(
         context_space: What the model is conditioned on, if anything.
         layers: The number of layers, whose orders alternate.
         hidden_features: The width of the two hidden layers in each.
+        logit: The margin of the logit that levels pass through once they are dequantised, such as
+            1e-6; none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -91,6 +98,7 @@ def iaf(
         Composition([Inverse(map_) for map_ in maps]),
         space,
         context_space,
+        logit=logit,
         learning_rate=learning_rate,
         batch_size=batch_size,
         steps=steps,
@@ -106,6 +114,7 @@ def nsf_autoregressive(
     bound: Rate = 5.0,
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
+    logit: Logit | None = None,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -128,6 +137,8 @@ def nsf_autoregressive(
         hidden_features: The width of the two hidden layers in each.
         dropout: The share of hidden units dropped in training; none means 0.2 for examples of
             more than 16 values, and 0 for smaller ones.
+        logit: The margin of the logit that levels pass through once they are dequantised, such as
+            1e-6; none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -138,6 +149,7 @@ def nsf_autoregressive(
         Composition(maps),
         space,
         context_space,
+        logit=logit,
         learning_rate=learning_rate,
         batch_size=batch_size,
         steps=steps,

@@ -3,10 +3,8 @@
 __all__ = ["nice", "nsf_coupling", "realnvp"]
 
 from collections.abc import Callable
-from typing import Annotated
 
 import torch
-from annotated_types import Gt, Lt
 from torch import nn
 
 from ptheta.errors import PthetaError
@@ -18,11 +16,9 @@ from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Shift, Univariate
 from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import Bins, Objective, dropout_of, vector_flow
+from ptheta.recipes.flows.vector import Bins, Logit, Objective, dropout_of, vector_flow
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
-
-Logit = Annotated[float, Gt(0), Lt(0.5)]
 
 
 def nice(
@@ -137,6 +133,7 @@ def nsf_coupling(
     bound: Rate = 5.0,
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
+    logit: Logit | None = None,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -159,6 +156,8 @@ def nsf_coupling(
         hidden_features: The width of the two hidden layers in each coupling.
         dropout: The share of hidden units dropped in training; none means 0.2 for examples of
             more than 16 values, which a coupling else learns by heart, and 0 for smaller ones.
+        logit: The margin of the logit that levels pass through once they are dequantised, such as
+            1e-6; none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -169,6 +168,7 @@ def nsf_coupling(
         Composition(couplings),
         space,
         context_space,
+        logit=logit,
         learning_rate=learning_rate,
         batch_size=batch_size,
         steps=steps,

@@ -8,7 +8,6 @@ from typing import Annotated
 from annotated_types import Gt, Lt
 from torch import nn
 
-from ptheta.data.bridged import bridged
 from ptheta.data.bridges import dequantising
 from ptheta.errors import PthetaError
 from ptheta.models.flows.bases import Gaussian
@@ -21,12 +20,10 @@ from ptheta.models.flows.residual import Residual
 from ptheta.networks.context import ContextFeatures
 from ptheta.networks.contraction import contraction_of_images, contraction_of_vectors
 from ptheta.networks.lipschitz import LipSwish
-from ptheta.objectives.likelihood import EstimatedLikelihood
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import vector_flow
+from ptheta.recipes.flows.vector import Logit, trained_flow, vector_flow
 from ptheta.recipes.settings import Count, Rate
 from ptheta.spaces import Categorical, Real, Space
-from ptheta.training.gradient import GradientLearner
 
 Slope = Annotated[float, Gt(0), Lt(1)]
 
@@ -42,6 +39,7 @@ def i_resnet(
     exact_features: Count = 4,
     largest_features: Count = 256,
     convolutional: bool = False,
+    logit: Logit | None = None,
     learning_rate: Rate = 4e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -72,6 +70,8 @@ def i_resnet(
             exact density costs a pass for each, and is slow beyond without a GPU.
         convolutional: Whether blocks on images are convolutions, whose exact density is many
             times slower than that of matrices on small images.
+        logit: The margin of the logit that levels pass through once they are dequantised, such as
+            1e-6; none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -89,6 +89,7 @@ def i_resnet(
         layers=layers,
         hidden_features=hidden_features,
         lipschitz=lipschitz,
+        logit=logit,
         learning_rate=learning_rate,
         batch_size=batch_size,
         steps=steps,
@@ -107,6 +108,7 @@ def residual_flow(
     exact_features: Count = 4,
     largest_features: Count = 256,
     convolutional: bool = False,
+    logit: Logit | None = None,
     learning_rate: Rate = 4e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -135,6 +137,8 @@ def residual_flow(
             exact density costs a pass for each, and is slow beyond without a GPU.
         convolutional: Whether blocks on images are convolutions, whose exact density is many
             times slower than that of matrices on small images.
+        logit: The margin of the logit that levels pass through once they are dequantised, such as
+            1e-6; none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -152,6 +156,7 @@ def residual_flow(
         layers=layers,
         hidden_features=hidden_features,
         lipschitz=lipschitz,
+        logit=logit,
         learning_rate=learning_rate,
         batch_size=batch_size,
         steps=steps,
@@ -164,6 +169,7 @@ def mintnet(
     *,
     layers: Count = 6,
     hidden_features: Count | None = None,
+    logit: Logit | None = None,
     learning_rate: Rate = 4e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -185,6 +191,8 @@ def mintnet(
         hidden_features: The number of units of each value in the two hidden layers, or of
             channels of each colour on images; none means about 256 units in all, within 8 and 64
             of a value, and 32 channels.
+        logit: The margin of the logit that levels pass through once they are dequantised, such as
+            1e-6; none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -205,6 +213,7 @@ def mintnet(
         _normalised(maps, space.features, image),
         space,
         context_space,
+        logit=logit,
         learning_rate=learning_rate,
         batch_size=batch_size,
         steps=steps,
@@ -221,6 +230,7 @@ def _residual(
     layers: int,
     hidden_features: int | None,
     lipschitz: float,
+    logit: float | None,
     learning_rate: float,
     batch_size: int,
     steps: int,
@@ -248,17 +258,14 @@ def _residual(
 
     bijection = _normalised([block() for _ in range(layers)], space.features, shape)
     flow = EstimatedFlow(bijection, Gaussian(space.features), context_space=context_space)
-    model = bridged(flow, dequantising(space), space)
-    learner = GradientLearner(
-        flow, EstimatedLikelihood(), learning_rate=learning_rate, clip=5.0, bridge=model.bridge
-    )
-    return Algorithm(
-        model,
-        learner,
+    return trained_flow(
+        flow,
+        dequantising(space, logit),
+        space,
+        constraints=("same-dimension", "invertible", "lipschitz"),
+        learning_rate=learning_rate,
         batch_size=batch_size,
         steps=steps,
-        constraints=("same-dimension", "invertible", "lipschitz"),
-        ema=0.99,
     )
 
 

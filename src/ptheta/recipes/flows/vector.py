@@ -1,10 +1,10 @@
 """What recipes of flows share: a flow joined to data and trained, and one of vectors."""
 
-__all__ = ["Bins", "Objective", "dropout_of", "trained_flow", "vector_flow"]
+__all__ = ["Bins", "Logit", "Objective", "dropout_of", "trained_flow", "vector_flow"]
 
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt
 from torch import nn
 
 from ptheta.data.bridged import bridged
@@ -12,16 +12,18 @@ from ptheta.data.bridges import Bridge, dequantising
 from ptheta.errors import PthetaError
 from ptheta.models.flows.bases import Base, Gaussian
 from ptheta.models.flows.bijections import Bijection
-from ptheta.models.flows.flow import Flow
+from ptheta.models.flows.flow import EstimatedFlow, Flow
 from ptheta.networks.sizes import default_width
+from ptheta.objectives.likelihood import EstimatedLikelihood
 from ptheta.objectives.score_matching import ScoreMatching, SlicedScoreMatching
-from ptheta.recipes.algorithm import Algorithm
+from ptheta.recipes.algorithm import Algorithm, Freedom
 from ptheta.recipes.critics import against_critic
 from ptheta.recipes.likelihood import likelihood_learner
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.gradient import GradientLearner
 
 Bins = Annotated[int, Ge(1), Le(999)]  # a bin has a thousandth of the box at least
+Logit = Annotated[float, Gt(0), Lt(0.5)]
 Objective = Literal["likelihood", "score-matching", "adversarial"]
 
 _EXACT_DIVERGENCE = 16  # values up to which score matching takes the divergence whole
@@ -70,6 +72,7 @@ def trained_flow(
     space: Space,
     *,
     objective: Objective = "likelihood",
+    constraints: tuple[Freedom, ...] = ("same-dimension", "invertible"),
     learning_rate: float,
     batch_size: int,
     steps: int,
@@ -80,7 +83,9 @@ def trained_flow(
         flow: The flow on the reals.
         bridge: The bridge from the data to the reals.
         space: What one example is.
-        objective: What it is trained by.
+        objective: What it is trained by; of a flow with an estimate, the likelihood is the mean of
+            that.
+        constraints: What it forbids.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -98,7 +103,7 @@ def trained_flow(
         _learner(objective, model, flow, bridge, learning_rate),
         batch_size=batch_size,
         steps=steps,
-        constraints=("same-dimension", "invertible"),
+        constraints=constraints,
         ema=0.99,
         patience=None if played else 20,
         keep="last" if played else "best",
@@ -118,6 +123,10 @@ def _learner(
     objective: Objective, model: nn.Module, flow: Flow, bridge: Bridge, learning_rate: float
 ) -> Any:
     match objective:
+        case "likelihood" if isinstance(flow, EstimatedFlow):
+            return GradientLearner(
+                flow, EstimatedLikelihood(), learning_rate=learning_rate, clip=5.0, bridge=bridge
+            )
         case "likelihood":
             return likelihood_learner(model, learning_rate=learning_rate, clip=5.0)
         case "score-matching":
