@@ -2,6 +2,8 @@
 
 __all__ = ["Planar"]
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,6 +13,7 @@ from ptheta.models.flows.roots import increasing_root
 from ptheta.networks.context import LearnedVector
 
 _MARGIN = 1e-3
+_NEUTRAL = math.log(math.e - 1)  # of w^T u, at which the map neither stretches nor squeezes
 
 
 class Planar(Bijection):
@@ -38,7 +41,8 @@ class Planar(Bijection):
         self.features = features
         push, along = torch.randn(2, features) / features**0.5
         # small pushes at the start: many large ones fold the space until nothing can undo them
-        start = torch.cat([0.1 * push, along, torch.zeros(1)])
+        push = 0.1 * push + _NEUTRAL * along / along.square().sum()
+        start = torch.cat([push, along, torch.zeros(1)])
         self.coefficients = LearnedVector(start, context_features)
 
     def forward_and_log_det(
