@@ -43,6 +43,13 @@ class MaskedAutoregressive(Bijection):
 
     Raises:
         ValueError: The order is no permutation.
+
+    Example:
+        >>> from ptheta.models.flows.univariate import Affine
+        >>> _ = torch.manual_seed(0)
+        >>> map_, z = MaskedAutoregressive(Affine(), features=3), torch.randn(5, 3)
+        >>> torch.allclose(map_.inverse(map_(z)), z, atol=1e-5)
+        True
     """
 
     def __init__(

@@ -37,7 +37,13 @@ class Base(nn.Module, ABC):
 
 
 class Gaussian(Base):
-    """Standard Gaussian noise."""
+    """Standard Gaussian noise.
+
+    Example:
+        >>> base = Gaussian(2)
+        >>> base.draw(5).shape, base.log_prob(torch.zeros(1, 2)).exp().item() * 2 * math.pi
+        (torch.Size([5, 2]), 1.0...)
+    """
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -0.5 * z.square().sum(dim=1) - 0.5 * math.log(2 * math.pi) * self.features
@@ -47,7 +53,12 @@ class Gaussian(Base):
 
 
 class Logistic(Base):
-    """Standard logistic noise, which NICE takes."""
+    """Standard logistic noise, which NICE takes.
+
+    Example:
+        >>> Logistic(1).log_prob(torch.zeros(1, 1)).exp()  # the slope of the sigmoid at 0
+        tensor([0.2500])
+    """
 
     def log_prob(self, z: Tensor) -> Tensor:
         return (F.logsigmoid(z) + F.logsigmoid(-z)).sum(dim=1)

@@ -152,6 +152,12 @@ class Inverse(Bijection):
 
     Arguments:
         bijection: The bijection, whose data are the noise of this one.
+
+    Example:
+        >>> from ptheta.models.flows.linear import LULinear
+        >>> doubling = LULinear(2 * torch.eye(2))
+        >>> Inverse(doubling)(torch.ones(1, 2)).tolist()
+        [[0.5, 0.5]]
     """
 
     def __init__(self, bijection: Bijection) -> None:
@@ -184,6 +190,10 @@ class Permutation(Bijection):
 
     Raises:
         ValueError: The order is no permutation.
+
+    Example:
+        >>> Permutation(torch.tensor([2, 0, 1]))(torch.tensor([[5.0, 6.0, 7.0]]))
+        tensor([[7., 5., 6.]])
     """
 
     order: Tensor
@@ -213,6 +223,12 @@ class Reshaped(Bijection):
     Arguments:
         bijection: The bijection.
         shape: The shape of its examples, on both sides.
+
+    Example:
+        >>> from ptheta.models.flows.linear import ActNorm
+        >>> of_images = ActNorm(channels=3)
+        >>> Reshaped(of_images, (3, 4, 4))(torch.zeros(5, 48)).shape
+        torch.Size([5, 48])
     """
 
     def __init__(self, bijection: Bijection, shape: tuple[int, ...]) -> None:

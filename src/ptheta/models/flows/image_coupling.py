@@ -75,6 +75,15 @@ class ChannelCoupling(ImageCoupling):
 
     Raises:
         ValueError: There is one channel only.
+
+    Example:
+        >>> from functools import partial
+        >>> from ptheta.models.flows.univariate import Affine
+        >>> from ptheta.networks.convolutional import ResidualCNN
+        >>> conditioner = partial(ResidualCNN, hidden_channels=8)
+        >>> coupling = ChannelCoupling(Affine(), 4, conditioner)
+        >>> coupling(torch.zeros(5, 4, 8, 8)).shape
+        torch.Size([5, 4, 8, 8])
     """
 
     def __init__(
@@ -121,6 +130,15 @@ class CheckerboardCoupling(ImageCoupling):
         channels: The number of channels.
         conditioner: Makes the network.
         flip: Whether the upper left pixel is mapped, and does not stay.
+
+    Example:
+        >>> from functools import partial
+        >>> from ptheta.models.flows.univariate import Affine
+        >>> from ptheta.networks.convolutional import ResidualCNN
+        >>> conditioner = partial(ResidualCNN, hidden_channels=8)
+        >>> coupling = CheckerboardCoupling(Affine(), 1, conditioner)
+        >>> coupling(torch.zeros(5, 1, 8, 8)).shape
+        torch.Size([5, 1, 8, 8])
     """
 
     def __init__(

@@ -18,6 +18,11 @@ class Scaling(Bijection):
 
     Arguments:
         features: The number of values.
+
+    Example:
+        >>> x, log_det = Scaling(3).forward_and_log_det(torch.ones(1, 3))
+        >>> x.tolist(), log_det.tolist()
+        ([[1.0, 1.0, 1.0]], [0.0])
     """
 
     def __init__(self, features: int) -> None:
@@ -47,6 +52,12 @@ class ActNorm(Bijection):
 
     Arguments:
         channels: The number of channels, or of values of a vector.
+
+    Example:
+        >>> norm, x = ActNorm(2), torch.tensor([[1.0, 10.0], [3.0, 30.0]])
+        >>> norm.initialize(x)
+        >>> norm.inverse(x).mean(dim=0).abs().max() < 1e-6
+        tensor(True)
     """
 
     def __init__(self, channels: int) -> None:

@@ -46,6 +46,10 @@ class PowerSeries(Series):
 
     Raises:
         ValueError: There is no term.
+
+    Example:
+        >>> PowerSeries(terms=3).weights()
+        [1.0, 1.0, 1.0]
     """
 
     terms: int = 10

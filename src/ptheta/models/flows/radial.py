@@ -28,6 +28,13 @@ class Radial(Bijection):
     Arguments:
         features: The number of values.
         context_features: The number of features of the context, on which all coefficients depend.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> map_, z = Radial(2), torch.randn(5, 2)
+        >>> x, log_det = map_.forward_and_log_det(z)
+        >>> torch.allclose(map_.inverse(x), z, atol=1e-5)
+        True
     """
 
     def __init__(self, features: int, context_features: int = 0) -> None:

@@ -55,6 +55,11 @@ class Shift(Univariate):
     References:
         NICE: Non-linear Independent Components Estimation (Dinh, Krueger & Bengio, 2014),
         https://arxiv.org/abs/1410.8516, section 3.2
+
+    Example:
+        >>> x, log_slope = Shift().forward(torch.ones(3), 2 * torch.ones(1, 3))
+        >>> x.tolist(), log_slope.tolist()
+        ([3.0, 3.0, 3.0], [0.0, 0.0, 0.0])
     """
 
     @property

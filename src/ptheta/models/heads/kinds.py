@@ -82,7 +82,13 @@ class Kind(ABC):
 
 @dataclass(frozen=True)
 class BernoulliKind(Kind):
-    """A logit, for values of two levels."""
+    """A logit, for values of two levels.
+
+    Example:
+        >>> logit = torch.zeros(1, 3)  # one parameter for each of three values
+        >>> BernoulliKind().log_prob(logit, torch.tensor([0, 1, 1])).exp()
+        tensor([0.5000, 0.5000, 0.5000])
+    """
 
     @property
     def size(self) -> int:
@@ -112,6 +118,11 @@ class SoftmaxKind(Kind):
     Arguments:
         categories: The number of categories or levels.
         ordered: Whether they are levels.
+
+    Example:
+        >>> logits = torch.tensor([[1.0], [3.0]]).log()  # two categories of one value
+        >>> SoftmaxKind(categories=2).log_prob(logits, torch.tensor([1])).exp()
+        tensor([0.7500])
     """
 
     categories: int
@@ -158,6 +169,13 @@ class LogisticMixtureKind(Kind):
         components: The number of logistics.
         min_scale: The smallest scale, in levels; at the default a cell can still hold all but
             1e-4 of its component.
+
+    Example:
+        >>> kind = LogisticMixtureKind(levels=16, components=2)
+        >>> parameters = torch.randn(kind.size, 1, generator=torch.Generator().manual_seed(0))
+        >>> total = kind.log_prob(parameters.expand(-1, 16), torch.arange(16)).exp().sum()
+        >>> round(total.item(), 5)
+        1.0
     """
 
     levels: int
@@ -213,6 +231,12 @@ class GaussianMixtureKind(Kind):
         components: The number of Gaussians.
         min_scale: The smallest standard deviation, in standard deviations of the data; it
             keeps repeated values from an unbounded density.
+
+    Example:
+        >>> kind = GaussianMixtureKind(components=1)
+        >>> parameters = kind.of(torch.tensor([3.0]), torch.tensor([2.0]))
+        >>> kind.log_prob(parameters, torch.tensor([3.0])).exp()  # 1 / (2 sqrt(2 pi))
+        tensor([0.1995])
     """
 
     components: int = 5
@@ -284,6 +308,13 @@ class ExponentialMixtureKind(Kind):
     Arguments:
         components: The number of exponentials.
         min_rate: The smallest rate; its inverse is the longest tail, in means of the data.
+
+    Example:
+        >>> kind = ExponentialMixtureKind(components=3)
+        >>> x = torch.linspace(0, 60, 6001)
+        >>> density = kind.log_prob(torch.zeros(kind.size, 6001), x).exp()
+        >>> round(torch.trapezoid(density, x).item(), 3)
+        1.0
     """
 
     components: int = 5

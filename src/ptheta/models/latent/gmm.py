@@ -57,6 +57,17 @@ class GaussianMixture(Normalised):
         floor: What is added to each variance, in units of the values' own variance.
         shrinkage: The rows' worth of pull of each covariance towards that of the whole data, its
             correlations damped where rows are few.
+
+    Example:
+        >>> from ptheta.models.latent.covariances import Full
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.cat([torch.randn(500, 1) - 5, torch.randn(500, 1) + 5])
+        >>> model = GaussianMixture(1, 2, Full())
+        >>> model.initialize(x)
+        >>> for _ in range(10):
+        ...     model.maximization(model.expectation(x))
+        >>> model.means.flatten().sort().values.round().tolist()
+        [-5.0, 5.0]
     """
 
     weights: Tensor

@@ -52,6 +52,18 @@ class LatentClass(Normalised):
 
     Raises:
         PthetaError: The space has real or missing values.
+
+    Example:
+        >>> from ptheta.spaces import Binary
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.randint(2, (500, 1)).expand(-1, 3)  # three values that are always alike
+        >>> model = LatentClass(Binary((3,)), components=2, smoothing=0.01)
+        >>> model.initialize(x)
+        >>> for _ in range(20):
+        ...     model.maximization(model.expectation(x))
+        >>> alike, apart = model.log_prob(torch.tensor([[1, 1, 1], [1, 0, 1]])).exp()
+        >>> round(alike.item(), 1), round(apart.item(), 1)
+        (0.5, 0.0)
     """
 
     sizes: Tensor

@@ -53,6 +53,17 @@ class HiddenMarkovModel(Normalised):
 
     Raises:
         PthetaError: The space has values of other kinds.
+
+    Example:
+        >>> from ptheta.spaces import Categorical
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.tensor([[0, 1, 0, 1], [1, 0, 1, 0]]).repeat(50, 1)  # symbols that take turns
+        >>> model = HiddenMarkovModel(Categorical((4,), categories=2, layout="sequence"), states=2)
+        >>> model.initialize(x)
+        >>> for _ in range(50):
+        ...     model.maximization(model.expectation(x))
+        >>> model.log_prob(x[:1]).exp().item() > 0.4
+        True
     """
 
     start: Tensor
