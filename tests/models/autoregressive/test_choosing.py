@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ptheta.models.autoregressive.choosing import Choice
-from ptheta.models.heads.kinds import SoftmaxKind
+from ptheta.models.heads.discrete import SoftmaxKind
 
 P = torch.tensor([0.05, 0.4, 0.1, 0.3, 0.15], dtype=torch.float64)
 LOGITS = P.log() + 3  # a constant makes no difference

@@ -10,7 +10,7 @@ from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.gated_pixelcnn import GatedPixelCNN
 from ptheta.models.autoregressive.pixelcnn import PixelCNN
 from ptheta.models.autoregressive.pixelrnn import PixelRNN
-from ptheta.models.heads.kinds import LogisticMixtureKind, SoftmaxKind
+from ptheta.models.heads.discrete import LogisticMixtureKind, SoftmaxKind
 from ptheta.networks.image_lstm import DiagonalBiLSTM, RowLSTM
 from ptheta.recipes.registry import build
 from ptheta.spaces import Binary, Categorical, Discrete, Real

@@ -4,14 +4,12 @@ import pytest
 import torch
 
 from ptheta.models.heads import Head, on_reals
-from ptheta.models.heads.kinds import (
-    BernoulliKind,
+from ptheta.models.heads.continuous import (
     ExponentialMixtureKind,
     GaussianMixtureKind,
     HistogramKind,
-    LogisticMixtureKind,
-    SoftmaxKind,
 )
+from ptheta.models.heads.discrete import BernoulliKind, LogisticMixtureKind, SoftmaxKind
 from ptheta.spaces import Binary, Categorical, Column, Discrete, Positive, Real, Table
 
 MIXED = Table(

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from ptheta.models.autoregressive.choosing import Choice
 from ptheta.models.autoregressive.distribution import Autoregressive
 from ptheta.models.autoregressive.reading import Given, Reading
+from ptheta.models.heads.discrete import SoftmaxKind
 from ptheta.models.heads.head import Factorised, Head
-from ptheta.models.heads.kinds import SoftmaxKind
 from ptheta.models.normalised import Normalised
 from ptheta.networks.context import ContextFeatures, ContextShift
 from ptheta.networks.memory import AttendingNetwork

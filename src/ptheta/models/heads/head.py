@@ -11,14 +11,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
-from ptheta.models.heads.kinds import (
-    BernoulliKind,
-    ExponentialMixtureKind,
-    GaussianMixtureKind,
-    Kind,
-    LogisticMixtureKind,
-    SoftmaxKind,
-)
+from ptheta.models.heads.continuous import ExponentialMixtureKind, GaussianMixtureKind
+from ptheta.models.heads.discrete import BernoulliKind, LogisticMixtureKind, SoftmaxKind
+from ptheta.models.heads.kinds import Kind
 from ptheta.spaces import Categorical, Discrete, Group, Positive, Real, Space, Table, groups
 
 _SOFTMAX_LEVELS = 8

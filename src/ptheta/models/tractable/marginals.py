@@ -18,14 +18,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ptheta.models.heads.continuous import GaussianMixtureKind, HistogramKind
+from ptheta.models.heads.discrete import SoftmaxKind
 from ptheta.models.heads.head import Factorised, Head
-from ptheta.models.heads.kinds import (
-    GaussianMixtureKind,
-    HistogramKind,
-    Kind,
-    SoftmaxKind,
-    count_codes,
-)
+from ptheta.models.heads.kinds import Kind, count_codes
 from ptheta.models.normalised import FromFunctions, Normalised
 from ptheta.networks.context import ContextFeatures
 from ptheta.spaces import Categorical, Discrete, Group, Real, Space, groups, missing_values
