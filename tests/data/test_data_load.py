@@ -434,3 +434,43 @@ def test_a_class_without_training_rows_is_noted():
     missing = [k for k, n in enumerate(torch.bincount(data.train.context, minlength=3)) if n == 0]
     assert missing
     assert f"No training row is of class {quoted('abc'[k] for k in missing)}." in data.notes
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_categories_are_what_is_written_in_the_file(tmp_path, stream):
+    path = tmp_path / "zip.csv"
+    path.write_text("zip,y\n" + "00501,1.5\n00544,2.5\n10001,0.5\n501,3.5\n" * 10)
+    data = load_data(path, kinds={"zip": "categorical"}, stream=stream)
+    assert set(data.space.columns[0].space.labels) == {"00501", "00544", "10001", "501"}
+    rows = load_rows(path, data.space, data.columns)
+    labels = [data.space.columns[0].space.labels[int(code)] for code in rows.x[:4, 0]]
+    assert labels == ["00501", "00544", "10001", "501"]
+
+
+def test_numbers_that_are_categories_stand_in_their_order(tmp_path):
+    path = tmp_path / "floors.csv"
+    path.write_text("floor,y\n" + "10,1.5\n2,2.5\n1,0.5\n" * 10)
+    data = load_data(path, kinds={"floor": "categorical"})
+    assert data.space.columns[0].space.labels == ("1", "2", "10")
+    # written as decimals they are the same categories
+    other = tmp_path / "other.csv"
+    other.write_text("floor,y\n10.0,1.5\n2.0,2.5\n")
+    assert load_rows(other, data.space, data.columns).x[:, 0].tolist() == [2, 1]
+
+
+def test_sentences_of_digits_keep_their_zeros(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("src\tdst\n" + "110\t011\n001\t100\n" * 20)
+    data = load_data(path, context="src", kinds={"src": "text", "dst": "text"})
+    symbols = dict(enumerate(data.space.labels))
+    written = {"".join(symbols[int(code)] for code in row) for row in data.train.x}
+    assert written == {"011", "100"}
+
+
+def test_a_context_may_be_true_or_false(tmp_path):
+    path = tmp_path / "flags.csv"
+    path.write_text("flag,y\n" + "true,1.5\nfalse,2.5\n" * 20)
+    data = load_data(path, context="flag")
+    assert data.context_space.labels == ("0", "1")
+    rows = load_rows(path, data.space, data.columns, data.context_space, "flag")
+    assert rows.context[:2].tolist() == [1, 0]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ptheta.data.contents import few, quoted
-from ptheta.data.values import label_of, numbers
+from ptheta.data.values import is_number, label_of, numbers
 from ptheta.errors import PthetaError
 from ptheta.spaces import Categorical, Column, Discrete, Real
 
@@ -61,8 +61,18 @@ def _encode(values: pd.Series[Any], column: Column, where: str, first: int) -> N
 def _category_codes(values: pd.Series[Any], space: Categorical) -> NDArray[np.float64]:
     known = {name: code for code, name in enumerate(space.names)}
     positions, unique = values.factorize()
-    of = [known.get(label_of(value), space.categories) for value in unique]
+    of = [_code(label_of(value), known, space.categories) for value in unique]
     return np.array([*of, np.nan])[positions]  # factorize gives -1, the last, where missing
+
+
+def _code(label: str, known: dict[str, int], unknown: int) -> int:
+    """The code of a label as it is written, or else as another way of writing it is known."""
+    ways = [label]
+    if is_number(label):
+        ways.append(label_of(float(label)))
+    if (lower := label.lower()) in ("true", "false"):
+        ways += [lower.capitalize(), str(int(lower == "true"))]
+    return next((known[way] for way in ways if way in known), unknown)
 
 
 def context_space_of(column: Column, where: str) -> Categorical | Real:

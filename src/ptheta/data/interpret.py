@@ -18,7 +18,7 @@ from ptheta.data.audio import refuse_rate, sound_windows
 from ptheta.data.contents import Arrays, Contents, Frame, Sentences, Sounds, Text, quoted
 from ptheta.data.dataset import MappedRows
 from ptheta.data.encoding import context_space_of, encode, encode_context
-from ptheta.data.kinds import decide, space_of
+from ptheta.data.kinds import decide, space_of, written_as_text
 from ptheta.data.pairs import read_as_text, sentences_of
 from ptheta.data.sentences import interpret_sentences
 from ptheta.data.splits import Examples, refuse_few
@@ -192,7 +192,8 @@ def stream_table(
     """
     where = str(path)
     summaries: dict[str, Summary] = {}
-    for chunk in read_chunks(path):
+    as_text = written_as_text(kinds)
+    for chunk in read_chunks(path, as_text):
         names = _names(chunk, where, context, kinds, drop)
         if not summaries:
             wanted = [*names, *([] if context is None else [context])]
@@ -206,7 +207,7 @@ def stream_table(
     columns, space, notes = _decide_all(summaries)
 
     def fill(out: NDArray[Any]) -> None:
-        for start, chunk in _numbered(path):
+        for start, chunk in _numbered(path, as_text):
             out[start : start + len(chunk)] = encode(chunk, columns, where, start).numpy()
 
     dtype = torch.empty(0, dtype=space.dtype).numpy().dtype
@@ -215,7 +216,8 @@ def stream_table(
     if condition is not None and context is not None:
         known = context_space_of(decide(condition)[0], where)
         values = [
-            encode_context(chunk[context], known, context, where) for chunk in read_chunks(path)
+            encode_context(chunk[context], known, context, where)
+            for chunk in read_chunks(path, as_text)
         ]
         contexts[context] = (torch.cat(values), known)
     return Examples(
@@ -232,8 +234,8 @@ def stream_table(
     )
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, pd.DataFrame]]:
+def _numbered(path: Path, as_text: Sequence[str]) -> Iterator[tuple[int, pd.DataFrame]]:
     start = 0
-    for chunk in read_chunks(path):
+    for chunk in read_chunks(path, as_text):
         yield start, chunk
         start += len(chunk)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["KINDS", "decide", "space_of"]
+__all__ = ["KINDS", "decide", "space_of", "written_as_text"]
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ptheta.data.contents import few
@@ -40,6 +40,15 @@ def decide(found: Summary) -> tuple[Column, tuple[str, ...]]:
     _refuse_emptiness(found)
     space, notes = _forced(found) if found.kind else _inferred(found)
     return Column(found.name, space, found.missing > 0), notes
+
+
+def written_as_text(kinds: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns whose fields are kept as they are written: 00501 is another category than 501.
+
+    Arguments:
+        kinds: The kinds of columns that a person asked for.
+    """
+    return tuple(name for name, kind in kinds.items() if kind in ("categorical", "text"))
 
 
 def _refuse_emptiness(found: Summary) -> None:
@@ -128,6 +137,8 @@ def _categories(found: Summary) -> Categorical:
 
 
 def _in_order(values: Counter[Any]) -> list[Any]:
+    if all(map(is_number, values)):
+        return sorted(values, key=lambda value: (float(value), str(value)))
     texts = any(isinstance(value, str) for value in values)
     return sorted(values, key=label_of if texts else None)
 

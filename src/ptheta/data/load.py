@@ -32,6 +32,7 @@ from ptheta.data.fetch import from_hub
 from ptheta.data.folders import files_of
 from ptheta.data.images import IMAGE_ENDINGS, read_images
 from ptheta.data.interpret import interpret, stream_table
+from ptheta.data.kinds import written_as_text
 from ptheta.data.pairs import sentences_of
 from ptheta.data.sentences import conform_sentences, known_sentences
 from ptheta.data.splits import assemble
@@ -128,7 +129,8 @@ def load_data(
         refuse_rate(rate, str(path))
         examples = stream_table(path, context, kinds or {}, drop)
     else:
-        contents = _read(source, path, image_size, strict, stream)
+        as_text = written_as_text(kinds or {})
+        contents = _read(source, path, image_size, strict, stream, as_text=as_text)
         examples = interpret(contents, context, kinds or {}, drop, window, rate)
     if stream and not isinstance(examples.x, MappedRows):
         note = (
@@ -174,7 +176,8 @@ def load_rows(
     else:
         path = _existing(source)
         channels = space.shape[0] if space.layout == "image" else None
-        contents = _read(source, path, image_size, strict=True, stream=False, channels=channels)
+        as_text = _written_as_text(space, columns, context_space, context_name)
+        contents = _read(source, path, image_size, True, False, channels, as_text)
     notes: tuple[str, ...] = ()
     if isinstance(contents, Sounds):
         contents = conform_audio(contents, space)
@@ -270,9 +273,10 @@ def _read(
     strict: bool,
     stream: bool | None,
     channels: int | None = None,
+    as_text: Sequence[str] = (),
 ) -> Contents:
     if path is not None:
-        return _read_path(path, image_size, strict, stream, channels)
+        return _read_path(path, image_size, strict, stream, channels, as_text)
     if isinstance(source, str):
         if source.startswith("hf:"):
             return from_hub(source.removeprefix("hf:"))
@@ -281,7 +285,12 @@ def _read(
 
 
 def _read_path(
-    path: Path, image_size: int | None, strict: bool, stream: bool | None, channels: int | None
+    path: Path,
+    image_size: int | None,
+    strict: bool,
+    stream: bool | None,
+    channels: int | None,
+    as_text: Sequence[str],
 ) -> Contents:
     if path.is_dir():
         if _holds_sound(path, image_size):
@@ -290,7 +299,7 @@ def _read_path(
     if _ends(path, AUDIO_ENDINGS):
         return read_audio(path, strict=strict)
     if _ends(path, TABLE_ENDINGS):
-        return Frame(where=str(path), frame=read_table(path), notes=header_notes(path))
+        return Frame(where=str(path), frame=read_table(path, as_text), notes=header_notes(path))
     if _ends(path, ARRAY_ENDINGS):
         return read_array(path, mapped=_npy_stays_on_disk(path, stream))
     if _ends(path, _TEXT_ENDINGS):
@@ -356,6 +365,22 @@ def _conform(contents: Contents, space: Space, columns: tuple[str, ...]) -> Tens
             return conform_array(contents, space)
         case _:
             raise TypeError(f"unexpected contents {type(contents).__name__}")
+
+
+def _written_as_text(
+    space: Space,
+    columns: tuple[str, ...],
+    context_space: Categorical | Real | None,
+    context_name: str | None,
+) -> tuple[str, ...]:
+    """The columns of categories and of sentences."""
+    of_table = space.columns if isinstance(space, Table) else ()
+    found = [column.name for column in of_table if isinstance(column.space, Categorical)]
+    if end_of(space) is not None:
+        found += columns
+    if isinstance(context_space, Categorical):
+        found.append(context_name or "label")
+    return tuple(found)
 
 
 def _columns_of(space: Space, columns: tuple[str, ...]) -> tuple[Column, ...] | None:

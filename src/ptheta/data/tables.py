@@ -31,30 +31,37 @@ _CLOSE_IT = (
 )
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, as_text: Sequence[str] = ()) -> pd.DataFrame:
     """A table, whole.
 
     Arguments:
         path: A file with one of `TABLE_ENDINGS`. A field that is empty, or one of ``? NA N/A NaN
             NULL None``, is missing.
+        as_text: The columns whose fields are kept as they are written, also where all are numbers;
+            names that are not there are passed over.
 
     Raises:
         PthetaError: The file is empty or cannot be read; the message says where.
     """
     _refuse_empty(path)
-    table = {".parquet": _parquet, ".jsonl": _json_lines, ".ndjson": _json_lines}.get(
-        path.suffix.lower(), _delimited
-    )(path)
+    match path.suffix.lower():
+        case ".parquet":
+            table = _parquet(path)
+        case ".jsonl" | ".ndjson":
+            table = _json_lines(path)
+        case _:
+            table = _delimited(path, as_text)
     return tidy(_to_frame(table, path), path.name)
 
 
-def read_chunks(path: Path) -> Iterator[pd.DataFrame]:
+def read_chunks(path: Path, as_text: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
     """A table in chunks, for one that is larger than memory.
 
     The types are those of the first chunk.
 
     Arguments:
         path: A CSV, TSV or Parquet file.
+        as_text: The columns whose fields are kept as they are written.
 
     Raises:
         PthetaError: The file is empty or cannot be read.
@@ -64,7 +71,7 @@ def read_chunks(path: Path) -> Iterator[pd.DataFrame]:
     _refuse_empty(path)
     rows = 0
     try:
-        for batch in _batches(path):
+        for batch in _batches(path, as_text):
             table = pa.Table.from_batches([batch])
             if path.suffix.lower() != ".parquet":
                 _refuse_swallowed(table, path, rows)
@@ -172,11 +179,11 @@ def _in_line(error: pa.ArrowInvalid, path: Path) -> str:
     return said.rstrip(".") if line is None else f"{said.rstrip('.')}, in line {line}"
 
 
-def _delimited(path: Path) -> pa.Table:
+def _delimited(path: Path, as_text: Sequence[str]) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv as reader
 
-    parse, read, convert = _options(path, threads=True)
+    parse, read, convert = _options(path, as_text, threads=True)
     try:
         try:
             table = reader.read_csv(path, read, parse, convert)
@@ -203,7 +210,7 @@ def _refuse_ragged(path: Path) -> None:
         bad.append(row)
         return "skip"
 
-    parse, read, convert = _options(path, threads=False)
+    parse, read, convert = _options(path, (), threads=False)
     parse.invalid_row_handler = skip
     try:
         reader.read_csv(path, read, parse, convert)
@@ -280,25 +287,30 @@ def _rows_inside(text: str, place: int, numbers: Sequence[bool], delimiter: str)
     return len(lines)
 
 
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+def _batches(path: Path, as_text: Sequence[str]) -> Iterator[pa.RecordBatch]:
     from pyarrow import csv as reader
     from pyarrow import parquet
 
     if path.suffix.lower() == ".parquet":
         yield from parquet.ParquetFile(path).iter_batches(batch_size=65536)
     else:
-        parse, read, convert = _options(path, threads=False)
+        parse, read, convert = _options(path, as_text, threads=False)
         read.block_size = _BLOCK
         yield from reader.open_csv(path, read, parse, convert)
 
 
-def _options(path: Path, threads: bool) -> tuple[Any, Any, Any]:
+def _options(path: Path, as_text: Sequence[str], threads: bool) -> tuple[Any, Any, Any]:
+    import pyarrow as pa
     from pyarrow import csv as reader
 
     delimiter, names = _header(path)
     parse = reader.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     read = reader.ReadOptions(use_threads=threads, column_names=names)
-    convert = reader.ConvertOptions(null_values=_MISSING, strings_can_be_null=True)
+    convert = reader.ConvertOptions(
+        null_values=_MISSING,
+        strings_can_be_null=True,
+        column_types=dict.fromkeys(as_text, pa.string()),
+    )
     return parse, read, convert
 
 

@@ -62,7 +62,9 @@ def fit_here(
         Diverged: The loss was not finite. The last good model has been saved.
     """
     with seeded(record.seed):
-        algorithm = build(record.recipe, data.space, data.context_space, record.settings)
+        algorithm = build(
+            record.recipe, data.space, data.context_space, record.settings, record.columns
+        )
         if compile and isinstance(algorithm.learner, SupportsCompile):
             algorithm.learner.compile()
         batches = Batches(

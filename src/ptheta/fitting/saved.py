@@ -32,7 +32,9 @@ def load(folder: str | Path, device: str = "auto") -> Run:
     tensors = files.read_model()
     try:
         with seeded(0):
-            algorithm = build(record.recipe, record.space, record.context_space, record.settings)
+            algorithm = build(
+                record.recipe, record.space, record.context_space, record.settings, record.columns
+            )
     except (
         ArithmeticError,
         LookupError,

@@ -92,7 +92,7 @@ def fit(
     data = load_data(data)
     checked = check_settings(recipe, find(recipe), settings or {})
     with seeded(seed):
-        algorithm = build(recipe, data.space, data.context_space, settings)
+        algorithm = build(recipe, data.space, data.context_space, settings, data.columns)
     if compile and not isinstance(algorithm.learner, SupportsCompile):
         raise PthetaError(
             f"'{recipe}' does not learn by gradient steps on one loss, and there is nothing to "

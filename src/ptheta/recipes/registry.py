@@ -14,7 +14,7 @@ __all__ = [
 ]
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -183,6 +183,7 @@ def build(
     space: Space,
     context_space: Categorical | Real | None = None,
     settings: Mapping[str, Any] | None = None,
+    columns: Sequence[str] = (),
 ) -> Algorithm:
     """Puts a named system together for a space.
 
@@ -191,6 +192,7 @@ def build(
         space: What one example is.
         context_space: What it is conditioned on, if anything.
         settings: Settings that differ from the defaults.
+        columns: The names of the values, where they have some, for recipes that speak of them.
 
     Raises:
         PthetaError: There is no such recipe or setting, a value is out of bounds, or the
@@ -203,6 +205,8 @@ def build(
             able = ", ".join(other for other in names() if _conditional(find(other)))
             raise PthetaError(f"{name} cannot be conditioned on a context. These can: {able}.")
         checked["context_space"] = context_space
+    if "columns" in inspect.signature(recipe).parameters:
+        checked["columns"] = columns
     try:
         return recipe(space, **checked)
     except PthetaError as error:

@@ -2,6 +2,7 @@
 
 __all__ = ["bayes_net", "chow_liu", "hmm", "independent", "markov"]
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from annotated_types import Ge
@@ -10,7 +11,7 @@ from ptheta.data.bridged import bridged
 from ptheta.data.bridges import standardising
 from ptheta.errors import PthetaError, nearest
 from ptheta.models.heads import on_reals
-from ptheta.models.tractable.bayesian_network import BayesianNetwork
+from ptheta.models.tractable.bayesian_network import BayesianNetwork, cycle_of
 from ptheta.models.tractable.chow_liu import ChowLiuTree
 from ptheta.models.tractable.hmm import HiddenMarkovModel
 from ptheta.models.tractable.independent import Independent
@@ -69,7 +70,9 @@ def chow_liu(space: Space, *, smoothing: Rate = 1.0) -> Algorithm:
     return counted(model, CountingLearner(model))
 
 
-def bayes_net(space: Space, *, edges: str = "", smoothing: Rate = 0.5) -> Algorithm:
+def bayes_net(
+    space: Space, columns: Sequence[str] = (), *, edges: str = "", smoothing: Rate = 0.5
+) -> Algorithm:
     """Bayesian network of tables, on a graph that is given.
 
     References:
@@ -78,6 +81,7 @@ def bayes_net(space: Space, *, edges: str = "", smoothing: Rate = 0.5) -> Algori
 
     Arguments:
         space: What one example is; levels and categories, without missing values.
+        columns: The names of the values, where they have some.
         edges: The graph, such as ``rain -> wet, sprinkler -> wet``: columns by name, or other
             values by their number from 0. Without edges all values are independent.
         smoothing: The counts added to each entry of a table.
@@ -85,7 +89,7 @@ def bayes_net(space: Space, *, edges: str = "", smoothing: Rate = 0.5) -> Algori
     Raises:
         PthetaError: An edge cannot be read, names no value, or closes a cycle.
     """
-    model = BayesianNetwork(space, _parents(edges, space), smoothing)
+    model = BayesianNetwork(space, _parents(edges, space, columns), smoothing)
     return counted(model, CountingLearner(model))
 
 
@@ -130,11 +134,11 @@ def hmm(
     return expectation_maximised(model, tolerance, steps)
 
 
-def _parents(edges: str, space: Space) -> list[list[int]]:
-    if isinstance(space, Table):
-        numbers = {column.name: i for i, column in enumerate(space.columns)}
-    else:
-        numbers = {str(i): i for i in range(space.features)}
+def _parents(edges: str, space: Space, columns: Sequence[str]) -> list[list[int]]:
+    named = [column.name for column in space.columns] if isinstance(space, Table) else columns
+    places = [str(i) for i in range(space.features)]
+    names = named if len(named) == len(places) else places
+    numbers = {name: i for names_ in (places, names) for i, name in enumerate(names_)}
     parents: list[list[int]] = [[] for _ in range(space.features)]
     for edge in (part.strip() for part in edges.split(",")):
         if not edge:
@@ -144,8 +148,10 @@ def _parents(edges: str, space: Space) -> list[list[int]]:
             raise PthetaError(f"an edge is written 'cause -> effect', and '{edge}' is not.")
         for end in ends:
             if end not in numbers:
-                raise PthetaError(f"edge '{edge}': no value '{end}'. {nearest(end, numbers)}")
+                raise PthetaError(f"edge '{edge}': no value '{end}'. {nearest(end, names)}")
         cause, effect = (numbers[end] for end in ends)
         if cause not in parents[effect]:
             parents[effect].append(cause)
+    if cycle := cycle_of(parents):
+        raise PthetaError(f"the graph has a cycle: {' -> '.join(names[d] for d in cycle)}.")
     return parents

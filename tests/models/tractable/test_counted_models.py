@@ -142,13 +142,42 @@ def test_edges_are_read_by_name_and_by_number():
     assert [sorted(level) for level in numbered.levels] == [[1, 2], [0]]
 
 
+def test_edges_name_the_columns_of_a_table_of_one_kind(tmp_path):
+    path = tmp_path / "garden.csv"
+    path.write_text("rain,sprinkler,wet\n" + "0,1,1\n1,0,1\n0,0,0\n1,1,1\n" * 10)
+    edges = {"edges": "rain -> wet, sprinkler -> wet"}
+    run = ptheta.fit(str(path), "bayes-net", settings=edges, out=tmp_path / "run")
+    assert run.model.levels == [[0, 1], [2]]
+    assert ptheta.load(tmp_path / "run").model.levels == [[0, 1], [2]]
+    with pytest.raises(PthetaError, match="the graph has a cycle: (rain -> wet|wet -> rain)"):
+        ptheta.fit(str(path), "bayes-net", settings={"edges": "rain -> wet, wet -> rain"})
+
+
+@pytest.mark.parametrize(
+    ("parents", "message"),
+    [
+        ([(), (0,), (7,)], "value 2 cannot depend on value 7: values are numbered from 0 to 2"),
+        ([(), (-1,), ()], "value 1 cannot depend on value -1"),
+        ([(), (0,)], "expected the parents of each of 3 values, got those of 2"),
+    ],
+)
+def test_parents_that_are_not_there_are_refused(parents, message):
+    with pytest.raises(PthetaError, match=message):
+        BayesianNetwork(Binary((3,)), parents)
+
+
+def test_a_table_of_more_entries_than_any_memory_is_refused():
+    with pytest.raises(PthetaError, match="value 79 has so many parents"):
+        BayesianNetwork(Binary((80,)), [()] * 79 + [range(79)])
+
+
 @pytest.mark.parametrize(
     ("edges", "message"),
     [
-        ("a -> b, b -> a", "the graph has a cycle among the values 0, 1"),
+        ("a -> b, b -> a, a -> c", "the graph has a cycle: (a -> b -> a|b -> a -> b).$"),
         ("a -> d", "edge 'a -> d': no value 'd'"),
         ("a b", "an edge is written 'cause -> effect', and 'a b' is not"),
-        ("a -> a", "cycle"),
+        ("a -> a", "the graph has a cycle: a -> a.$"),
     ],
 )
 def test_a_graph_that_is_none_is_refused(edges, message):

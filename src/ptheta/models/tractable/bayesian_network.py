@@ -6,9 +6,11 @@ Every value has one table, a row for each joint state of its parents. All tables
 vector; where an example falls in each of them is one matrix product of its codes with strides.
 """
 
-__all__ = ["BayesianNetwork"]
+__all__ = ["BayesianNetwork", "cycle_of"]
 
+import math
 from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import torch
@@ -34,8 +36,8 @@ class BayesianNetwork(Normalised):
         smoothing: The counts added to each entry of a table.
 
     Raises:
-        PthetaError: The graph has a cycle, a table would be too large, or the space has real or
-            missing values.
+        PthetaError: The graph has a cycle or names values that are not there, a table would be too
+            large, or the space has real or missing values.
 
     Example:
         >>> from ptheta.spaces import Binary
@@ -58,22 +60,23 @@ class BayesianNetwork(Normalised):
         self.space = space
         self.codes = Codes(space)
         self.smoothing = smoothing
-        self.levels = _levels(parents)
         sizes = self.codes.sizes
+        _refuse_other_values(parents, len(sizes))
+        self.levels = _levels(parents)
         strides = torch.zeros(len(sizes), len(sizes), dtype=torch.long)
         lengths: list[int] = []
         for d, given in enumerate(parents):
-            stride = strides[d, d] = sizes[d]
-            strides[d, d] = 1
-            for parent in given:
-                strides[parent, d] = stride
-                stride = stride * sizes[parent]
-            lengths.append(int(stride))
-            if lengths[-1] > _MOST_COUNTS:
+            length = sizes[d] * math.prod(sizes[parent] for parent in given)
+            if length > _MOST_COUNTS:
                 raise PthetaError(
-                    f"value {d} has so many parents that its table holds {lengths[-1]:,} entries, "
+                    f"value {d} has so many parents that its table holds {length:,} entries, "
                     f"more than {_MOST_COUNTS:,}."
                 )
+            lengths.append(length)
+            strides[d, d], stride = 1, sizes[d]
+            for parent in given:
+                strides[parent, d] = stride
+                stride *= sizes[parent]
         length = torch.tensor(lengths)
         # the entries of one row of a table follow each other
         width = torch.repeat_interleave(torch.tensor(sizes), length)
@@ -141,17 +144,43 @@ class BayesianNetwork(Normalised):
         return self.codes.back(codes)
 
 
+def cycle_of(parents: Sequence[Sequence[int]]) -> list[int]:
+    """Values of which each is a parent of the next, and the last is the first; or none.
+
+    Arguments:
+        parents: The values that each value depends on.
+    """
+    try:
+        TopologicalSorter(dict(enumerate(parents))).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def _refuse_other_values(parents: Sequence[Sequence[int]], values: int) -> None:
+    if len(parents) != values:
+        raise PthetaError(
+            f"expected the parents of each of {values} values, got those of {len(parents)}."
+        )
+    for d, given in enumerate(parents):
+        for parent in given:
+            if not 0 <= parent < values:
+                raise PthetaError(
+                    f"value {d} cannot depend on value {parent}: values are numbered from 0 to "
+                    f"{values - 1}."
+                )
+
+
 def _levels(parents: Sequence[Sequence[int]]) -> list[list[int]]:
     """The values in groups, each of which depends on those before it alone."""
+    if cycle := cycle_of(parents):
+        raise PthetaError(f"the graph has a cycle: {' -> '.join(map(str, cycle))}.")
+    graph = TopologicalSorter(dict(enumerate(parents)))
+    graph.prepare()
     levels: list[list[int]] = []
-    done: set[int] = set()
-    while len(done) < len(parents):
-        ready = [d for d in range(len(parents)) if d not in done and done.issuperset(parents[d])]
-        if not ready:
-            rest = ", ".join(str(d) for d in range(len(parents)) if d not in done)
-            raise PthetaError(f"the graph has a cycle among the values {rest}.")
-        levels.append(ready)
-        done.update(ready)
+    while graph.is_active():
+        levels.append(sorted(graph.get_ready()))
+        graph.done(*levels[-1])
     return levels
 
 
