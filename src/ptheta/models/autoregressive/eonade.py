@@ -18,6 +18,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ptheta.models.completion import check_known
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import FromFunctions, Normalised
 from ptheta.networks.context import ContextFeatures
@@ -133,7 +134,9 @@ class EoNADE(Normalised):
         """Examples that keep the values that are known, the others drawn given them.
 
         What is known comes first, and what is not in one of the orders of the ensemble, drawn for
-        each example.
+        each example. Every value is drawn from the network's conditional of it given those before;
+        as the conditionals of two orders agree no better than they were learnt, that is not
+        exactly what the density of the ensemble says.
 
         Arguments:
             x: The examples, with shape (n, *space.shape); what is not known is not looked at.
@@ -146,11 +149,7 @@ class EoNADE(Normalised):
         Raises:
             ValueError: The shapes are others.
         """
-        if x.shape[1:] != self.space.shape or known.shape != torch.Size(self.space.shape):
-            raise ValueError(
-                f"expected x of shape (n, *{self.space.shape}) and known of shape "
-                f"{self.space.shape}, got {tuple(x.shape)} and {tuple(known.shape)}"
-            )
+        check_known(x, known, self.space)
         noise = torch.rand(2, self.space.features, len(x), device=self.orders.device)
         members = torch.randint(len(self.orders), (len(x),), device=self.orders.device)
         return self.draw(noise, members, context, x=x, known=known.flatten())

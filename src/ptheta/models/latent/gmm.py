@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ptheta.errors import PthetaError
+from ptheta.models.completion import check_known, keep_known
 from ptheta.models.latent.covariances import Covariance
-from ptheta.models.normalised import Normalised
+from ptheta.models.normalised import Normalised, unconditional
+from ptheta.spaces import Real
 
 # rows are taken in blocks whose quadratic features stay in the processor's cache
 _BLOCK_VALUES = 2**19
@@ -98,8 +100,7 @@ class GaussianMixture(Normalised):
         self.register_buffer("prior", torch.zeros(second).double())
 
     def forward(self, context: Tensor | None = None) -> Distribution:
-        if context is not None:
-            raise ValueError("a Gaussian mixture has no context, but a context is given")
+        unconditional(self, context)
         return _Mixture(self)
 
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
@@ -183,6 +184,55 @@ class GaussianMixture(Normalised):
             The joint of each row and component, with shape (n, K).
         """
         return self._log_joint(x)
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
+        """Examples that keep the values that are known, the others drawn given them, exactly.
+
+        The component is drawn given what is known. The rest is that of a draw from the component,
+        moved by the regression of it on how far what is known is from what was drawn.
+
+        References:
+            Constrained realizations of Gaussian fields: a simple algorithm (Hoffman & Ribak,
+            1991), https://doi.org/10.1086/186160
+
+        Arguments:
+            x: The examples, with shape (n, *space.shape); what is not known is not looked at.
+            known: Which values are known, boolean, with shape space.shape.
+            context: Must be None.
+
+        Returns:
+            The examples, shaped as x.
+
+        Raises:
+            ValueError: The shapes are others.
+        """
+        unconditional(self, context)
+        check_known(x, known, Real((self.features,)))
+        matrices = self._matrices()
+        factor = torch.linalg.cholesky(matrices[:, known][:, :, known])
+        off = x.double()[:, known].T - self.means[:, known, None]
+        white = torch.linalg.solve_triangular(factor, off, upper=False)
+        log_det = factor.diagonal(dim1=1, dim2=2).log().sum(dim=1, keepdim=True)
+        log_joint = self.weights.log()[:, None] - 0.5 * white.square().sum(dim=1) - log_det
+        which = torch.multinomial(log_joint.softmax(dim=0).T, 1)[:, 0]
+        noise = torch.randn_like(self.means[which])
+        drawn = self.means[which] + self.covariance.colour(self.covariances, which, noise)
+        for component in which.unique().tolist():
+            rows = which == component
+            off = (x.double()[rows][:, known] - drawn[rows][:, known]).T
+            moved = matrices[component][:, known] @ torch.cholesky_solve(off, factor[component])
+            drawn[rows] += moved.T
+        return keep_known(x, known, drawn.to(x.dtype))
+
+    def _matrices(self) -> Tensor:
+        """The covariance matrices of all components, with shape (K, D, D)."""
+        which = torch.arange(self.components, device=self.means.device)
+        which = which.repeat_interleave(self.features)
+        unit = torch.eye(self.features, dtype=self.means.dtype, device=self.means.device)
+        factor = self.covariance.colour(self.covariances, which, unit.repeat(self.components, 1))
+        factor = factor.unflatten(0, (self.components, self.features))
+        return factor.mT @ factor
 
     def _log_joint(self, x: Tensor) -> Tensor:
         covariance, means = self.covariances.to(x.dtype), self.means.to(x.dtype)

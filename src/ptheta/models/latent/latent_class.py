@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ptheta.errors import PthetaError
+from ptheta.models.completion import check_known, keep_known, of_known
 from ptheta.models.normalised import FromFunctions, Normalised, unconditional
 from ptheta.models.tractable.codes import Codes, draw_codes
 from ptheta.spaces import Space
@@ -152,6 +153,35 @@ class LatentClass(Normalised):
         """Log p(x, class) in nats, with shape (n, K)."""
         return self._phi(x).to(self.logits.dtype) @ self.logits.T + self.base + self.weights.log()
 
+    @torch.no_grad()
+    def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
+        """Examples that keep the values that are known, the others drawn given them, exactly.
+
+        The class is drawn given what is known, and the rest given the class.
+
+        Arguments:
+            x: The examples, with shape (n, *space.shape); what is not known is not looked at.
+            known: Which values are known, boolean, with shape space.shape.
+            context: Must be None.
+
+        Returns:
+            The examples, shaped as x.
+
+        Raises:
+            ValueError: The shapes are others.
+        """
+        unconditional(self, context)
+        check_known(x, known, self.space)
+        seen = known.flatten()
+        each = seen[self.owner]
+        phi = self._phi(of_known(x, known))[:, each].to(self.logits.dtype)
+        # the log-mass of the codes 0 of what is known
+        base = self._tables()[:, seen, 0].sum(dim=1)
+        which = draw_codes(
+            (phi @ self.logits[:, each].T + base + self.weights.log()).log_softmax(dim=1)
+        )
+        return keep_known(x, known, self.codes.back(draw_codes(self.tables(which))))
+
     def _take(self, counts: Tensor, probabilities: Tensor) -> None:
         counts = counts.double().clamp(min=1e-10)
         values = len(self.sizes)
@@ -175,12 +205,15 @@ class LatentClass(Normalised):
 
     def tables(self, which: Tensor) -> Tensor:
         """Log-probabilities of the codes of classes, with shape (n, values, codes)."""
+        return self._tables()[which]
+
+    def _tables(self) -> Tensor:
         largest = max(self.codes.sizes)
         odds = self.logits.new_full((self.components, len(self.sizes), largest), -torch.inf)
         odds[:, :, 0] = 0.0
         code = torch.arange(len(self.owner), device=odds.device) - self.starts[self.owner] + 1
         odds[:, self.owner, code] = self.logits
-        return odds.log_softmax(dim=-1)[which]
+        return odds.log_softmax(dim=-1)
 
     def _log_prob(self, x: Tensor) -> Tensor:
         return self.log_joint(x).logsumexp(dim=1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ptheta.errors import PthetaError
+from ptheta.models.completion import check_known, keep_known, of_known
 from ptheta.models.normalised import FromFunctions, Normalised, unconditional
 from ptheta.models.tractable.codes import Codes, draw_codes
 from ptheta.spaces import Space
@@ -119,6 +120,49 @@ class ChowLiuTree(Normalised):
             block = joint[there, here]
             conditional = block / block.sum(dim=1, keepdim=True)
             self.tables[d, : self.sizes[parent], : self.sizes[d]] = conditional.log()
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
+        """Examples that keep the values that are known, the others drawn given them, exactly.
+
+        What is known is told up the tree; values are then drawn down it.
+
+        Arguments:
+            x: The examples, with shape (n, *space.shape); what is not known is not looked at.
+            known: Which values are known, boolean, with shape space.shape.
+            context: Must be None.
+
+        Returns:
+            The examples, shaped as x.
+
+        Raises:
+            ValueError: The shapes are others.
+        """
+        unconditional(self, context)
+        check_known(x, known, self.space)
+        codes = self.codes(of_known(x, known))
+        levels = _levels(self.parents.tolist())
+        told = self._told(codes, known.flatten(), levels)
+        for level in levels:
+            values = torch.tensor(level, device=codes.device)
+            given = codes[:, self.parents[values].clamp(min=0)]
+            logits = self.tables[values, given] + told[:, values]
+            codes[:, values] = draw_codes(logits.log_softmax(dim=-1))
+        return keep_known(x, known, self.codes.back(codes))
+
+    def _told(self, codes: Tensor, known: Tensor, levels: list[list[int]]) -> Tensor:
+        """log p of what is known of a value and below it, given its code: (n, values, codes)."""
+        told = self.tables.new_zeros(*codes.shape, self.tables.shape[2])
+        every = torch.arange(told.shape[2], device=codes.device)
+        other = known[:, None] & (codes[:, :, None] != every)
+        told.masked_fill_(other, -torch.inf)
+        for level in reversed(levels[1:]):
+            for value in level:
+                # a product of probabilities, scaled so that the largest is 1
+                top = told[:, value].amax(dim=1, keepdim=True)
+                shares = (told[:, value] - top).exp() @ self.tables[value].exp().T
+                told[:, self.parents[value]] += shares.log() + top
+        return told
 
     def _log_prob(self, x: Tensor) -> Tensor:
         codes = self.codes(x)

@@ -15,6 +15,10 @@ References:
 
 __all__ = ["Independent"]
 
+import torch
+from torch import Tensor
+
+from ptheta.models.completion import check_known, keep_known
 from ptheta.models.tractable.marginals import Histogram, Marginals
 from ptheta.spaces import Categorical, Space
 
@@ -28,7 +32,6 @@ class Independent(Marginals):
         bins: The number of bins at most of a histogram, a power of two.
 
     Example:
-        >>> import torch
         >>> from ptheta.spaces import Discrete
         >>> model = Independent(Discrete((2,), levels=2))
         >>> model.counts.copy_(model.count(torch.tensor([[0, 1], [1, 1], [0, 1]]))).shape
@@ -43,3 +46,21 @@ class Independent(Marginals):
         if bins < 1 or bins & (bins - 1):
             raise ValueError(f"expected a power of two of bins, got {bins}")
         super().__init__(space, context_space, smoothing=0.5, real=Histogram(bins))
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
+        """Examples that keep the values that are known, the others drawn given them, exactly.
+
+        Arguments:
+            x: The examples, with shape (n, *space.shape); what is not known is not looked at.
+            known: Which values are known, boolean, with shape space.shape.
+            context: What they are conditioned on, with n rows.
+
+        Returns:
+            The examples, shaped as x.
+
+        Raises:
+            ValueError: The shapes are others.
+        """
+        check_known(x, known, self.space)
+        return keep_known(x, known, self.sample(len(x), context))
