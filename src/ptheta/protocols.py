@@ -155,7 +155,10 @@ class SupportsComplete(Protocol):
     """Draws of some values of examples given the others, whichever these are."""
 
     def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
-        """Examples that keep the values that are known, the others drawn given them, exactly.
+        """Examples that keep the values that are known, the others drawn given them.
+
+        The draws follow the conditionals of the density, or, where the model is one of conditionals
+        that need not agree, those of the model.
 
         Arguments:
             x: The examples, with shape (n, *space.shape); what is not known is not looked at.

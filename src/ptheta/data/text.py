@@ -38,7 +38,7 @@ def read_text(path: Path) -> Text:
         PthetaError: It is empty, or not UTF-8.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
     except UnicodeDecodeError as error:
         raise PthetaError(
             f"{path} is not UTF-8 text (at byte {error.start}). Save it again with the encoding "

@@ -212,6 +212,10 @@ def check_context(
         raise ValueError(
             f"expected context of shape {(rows, *space.shape)}, got {tuple(context.shape)}"
         )
+    if codes and isinstance(space, Real) and not context.isfinite().all():
+        raise ValueError(
+            "expected a context of finite numbers, got one that is missing or infinite"
+        )
     if codes and isinstance(space, Categorical) and not space.contains(context).all():
         raise ValueError(
             f"expected context of codes from 0 to {space.categories - 1} "

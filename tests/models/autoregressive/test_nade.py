@@ -159,7 +159,38 @@ def test_a_context_shifts_the_density():
     assert one != other
 
 
-def test_values_of_several_kinds_are_refused():
-    table = Table((Column("a", Real()), Column("b", Discrete(levels=3))))
-    with pytest.raises(PthetaError, match=r"must all be of one kind.*Recipes that can: .*made"):
+MIXED = Table(
+    (
+        Column("a", Categorical(categories=3)),
+        Column("b", Real()),
+        Column("c", Discrete(levels=5)),
+        Column("d", Binary()),
+    )
+)
+
+
+def test_values_of_several_kinds_have_conditionals_of_their_own():
+    model = random_model(MIXED, order=(2, 0, 3, 1), components=2)
+    codes = torch.cartesian_prod(torch.arange(3), torch.arange(5), torch.arange(2)).double()
+    line = torch.linspace(-30, 30, 6001, dtype=torch.float64)
+    a, c, d = (codes[:, None, i].expand(-1, len(line)) for i in range(3))
+    x = torch.stack([a, line.expand(len(codes), -1), c, d], dim=2)
+    density = model.log_prob(x.flatten(0, 1)).exp().unflatten(0, (len(codes), -1))
+    assert math.isclose(torch.trapezoid(density, line).sum().item(), 1, rel_tol=1e-6)
+
+
+def test_no_value_of_several_kinds_sees_those_after_it():
+    model = random_model(MIXED, order=(2, 0, 3, 1), components=2)
+    x = torch.tensor([[1, 0.3, 4, 1]], dtype=torch.float64)
+    each = model.conditionals(x).log_prob_values(x)
+    changed = torch.tensor([[1, -2.0, 4, 0]], dtype=torch.float64)
+    again = model.conditionals(changed).log_prob_values(x)
+    # c, a and d come before b, and c and a before d
+    torch.testing.assert_close(each[:, [0, 2, 3]], again[:, [0, 2, 3]])
+    assert each[0, 1] != again[0, 1]
+
+
+def test_values_that_may_be_missing_are_refused():
+    table = Table((Column("a", Real(), missing=True), Column("b", Discrete(levels=3))))
+    with pytest.raises(PthetaError, match=r"missing.*Recipes that can: .*eonade"):
         build("nade", table)

@@ -25,13 +25,16 @@ from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import Normalised
 from ptheta.networks.context import ContextFeatures, ContextShift
 from ptheta.networks.features import Features
-from ptheta.spaces import Categorical, Real, Space
+from ptheta.spaces import Categorical, Real, Space, Table
 
 _BLOCK_VALUES = 2**19  # of the hidden units that are held together
 
 
 class NADE(Normalised):
-    """Neural autoregressive density estimator, for values of one kind.
+    """Neural autoregressive density estimator.
+
+    Values of several kinds have as many rows of weights each as the widest of them, of which the
+    narrower ones leave some out.
 
     References:
         The neural autoregressive distribution estimator (Larochelle & Murray, 2011),
@@ -40,7 +43,7 @@ class NADE(Normalised):
         2013), https://arxiv.org/abs/1306.0186, for mixtures of Gaussians as conditionals
 
     Arguments:
-        space: The space of the examples, all values of one kind; real ones standardised.
+        space: The space of the examples; real values are expected to be standardised.
         context_space: What they are conditioned on, or None. It shifts the first units.
         hidden_features: The number of hidden units H.
         components: The number of components of mixtures, for real values and many levels.
@@ -49,7 +52,7 @@ class NADE(Normalised):
         min_scale: The smallest scale of a Gaussian, in standard deviations of the data.
 
     Raises:
-        PthetaError: The values are of several kinds.
+        PthetaError: Values may be missing.
         ValueError: The order is no permutation.
 
     Example:
@@ -61,6 +64,8 @@ class NADE(Normalised):
     """
 
     order: Tensor
+    inputs: Tensor
+    outputs: Tensor
 
     def __init__(
         self,
@@ -79,11 +84,19 @@ class NADE(Normalised):
         self.features = Features(space)
         self.context = ContextFeatures(context_space)
         self.head = Head(space, components, min_scale)
-        kind, *others = self.head.kinds
-        if others or self.features.features % count:
-            raise PthetaError("its values must all be of one kind without gaps, and these differ.")
+        if isinstance(space, Table) and space.missing:
+            raise PthetaError("it has no place for values that are missing.")
         self.register_buffer("order", torch.tensor(order), persistent=False)
-        inputs, outputs = self.features.features // count, kind.size
+        inputs, outputs = (
+            int(owner.bincount().max()) for owner in (self.features.owner, self.head.owner)
+        )
+        # where the features and the parameters of values stand, value by value in their order
+        places = _places(self.features.owner, order, inputs)
+        source = torch.full((count * inputs,), self.features.features)
+        source[places] = torch.arange(self.features.features)
+        self.register_buffer("inputs", source, persistent=False)
+        places = _places(self.head.owner, order, outputs)
+        self.register_buffer("outputs", places, persistent=False)
         self.start = nn.Parameter(torch.zeros(hidden_features))
         self.shift = ContextShift.of(self.context.features, hidden_features)
         self.inward = nn.Parameter(torch.empty(count, inputs, hidden_features))
@@ -104,14 +117,17 @@ class NADE(Normalised):
             x: The examples, with shape (batch, *space.shape).
             context: What they are conditioned on.
         """
-        seen = self._inputs(self.features(x))[self.order].to(self.bias.dtype)
+        # a zero stands where a value has fewer features than others
+        features = nn.functional.pad(self.features(x), (0, 1)).to(self.bias.dtype)
+        seen = features.index_select(1, self.inputs).unflatten(1, (len(self.order), -1))
         found: tuple[Tensor, Tensor] = _Conditionals.apply(  # pyright: ignore[reportAssignmentType]
-            seen, self._first(context, len(x)), self.inward, self.outward, self.bias
+            seen.transpose(0, 1),
+            self._first(context, len(x)),
+            self.inward,
+            self.outward,
+            self.bias,
         )
-        places = torch.empty_like(self.order)
-        places[self.order] = torch.arange(len(places), device=places.device)
-        # the head wants the parameters of a kind before the values: (batch, size, values)
-        return self.head(found[0][places].permute(1, 2, 0).flatten(1))
+        return self.head(found[0].transpose(0, 1).flatten(1).index_select(1, self.outputs))
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
@@ -121,8 +137,7 @@ class NADE(Normalised):
             x: The training examples, with shape (rows, *space.shape).
             context: Not looked at.
         """
-        fitted = self.head.fit(x).reshape(self.bias.shape[1], -1).T
-        self.bias.copy_(fitted[self.order])
+        self.bias.view(-1)[self.outputs] = self.head.fit(x).to(self.bias.dtype)
         self.outward.mul_(0.1)
 
     @torch.no_grad()
@@ -137,13 +152,16 @@ class NADE(Normalised):
             The examples, with shape (n, *space.shape).
         """
         values, n = uniforms.shape[1:]
-        kind, encode = self.head.kinds[0], self.features.by_value()
+        encode = self.features.by_value()
         before = self._first(context, n).contiguous().clone()
         drawn = self.bias.new_empty(values, n)
         for d, position in enumerate(self.order.tolist()):
-            parameters = torch.addmm(self.bias[d], before.sigmoid(), self.outward[d])
+            kind = self.head.kind(position)
+            own = self.bias[d, : kind.size], self.outward[d, :, : kind.size]
+            parameters = torch.addmm(own[0], before.sigmoid(), own[1])
             drawn[position] = kind.draw(parameters.T, uniforms[:, position])
-            before.addmm_(encode[position](drawn[position]).T, self.inward[d])
+            features = encode[position](drawn[position]).T
+            before.addmm_(features, self.inward[d, : features.shape[1]])
         return drawn.T.reshape(n, *self.space.shape).to(self.space.dtype)
 
     def _first(self, context: Tensor | None, rows: int) -> Tensor:
@@ -151,9 +169,15 @@ class NADE(Normalised):
         first = self.start.expand(rows, -1)
         return first if self.shift is None else first + self.shift(seen)
 
-    def _inputs(self, features: Tensor) -> Tensor:
-        # features of one kind stand as (size, values), and are taken value by value
-        return features.unflatten(1, (-1, self.space.features)).permute(2, 0, 1)
+
+def _places(owner: Tensor, order: Sequence[int], width: int) -> Tensor:
+    """Where what values own stands, if each has a stretch of one width, in their order."""
+    following = {value: place * width for place, value in enumerate(order)}
+    places: list[int] = []
+    for value in owner.tolist():
+        places.append(following[value])
+        following[value] += 1
+    return torch.tensor(places)
 
 
 class _Conditionals(torch.autograd.Function):

@@ -38,7 +38,16 @@ class Codes:
         self.sizes = tuple(sizes)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The codes of examples, with shape (batch, values)."""
+        """The codes of examples, with shape (batch, values).
+
+        Raises:
+            ValueError: The examples are not of the space's shape.
+        """
+        if x.dim() == 0 or x.shape[1:] != self.space.shape:
+            raise ValueError(
+                f"expected examples of shape (batch, {', '.join(map(str, self.space.shape))}), got "
+                f"{tuple(x.shape)}"
+            )
         return x.reshape(len(x), self.space.features).long()
 
     def back(self, codes: Tensor) -> Tensor:

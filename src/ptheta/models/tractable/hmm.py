@@ -195,7 +195,7 @@ class HiddenMarkovModel(Normalised):
         for emitted in seen:
             joint = ahead * emitted
             scales.append(joint.sum(dim=1))
-            states.append(joint / scales[-1][:, None])
+            states.append(joint / _not_zero(scales[-1])[:, None])
             ahead = states[-1] @ self.transition
         return torch.stack(states), torch.stack(scales)
 
@@ -207,7 +207,7 @@ class HiddenMarkovModel(Normalised):
         behind = torch.ones_like(states[0])
         for t in range(len(states) - 1, 0, -1):
             emissions.index_add_(0, symbols[t], states[t] * behind)
-            message = self.emission.T[symbols[t]] * behind / scales[t][:, None]
+            message = self.emission.T[symbols[t]] * behind / _not_zero(scales[t])[:, None]
             transitions += self.transition * (states[t - 1].T @ message)
             behind = message @ self.transition.T
         first = states[0] * behind
@@ -230,4 +230,9 @@ class HiddenMarkovModel(Normalised):
 
 
 def _rows(counts: Tensor) -> Tensor:
-    return counts / counts.sum(dim=-1, keepdim=True)
+    return counts / _not_zero(counts.sum(dim=-1, keepdim=True))
+
+
+def _not_zero(sums: Tensor) -> Tensor:
+    # without smoothing a state may be visited by none, and a sequence have no probability
+    return sums.clamp(min=torch.finfo(sums.dtype).tiny)

@@ -152,7 +152,7 @@ def nade(
         2013), https://arxiv.org/abs/1306.0186
 
     Arguments:
-        space: What one example is: values of one kind, of which none may be missing.
+        space: What one example is; no value may be missing.
         context_space: What the model is conditioned on, if anything.
         hidden_features: The number of hidden units.
         components: The number of components of mixtures, for real values and more than 8 levels.
