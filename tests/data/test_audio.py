@@ -272,3 +272,8 @@ def test_a_spectrogram_is_bright_where_the_tone_is(tmp_path):
 def test_a_pause_is_of_the_rate(tmp_path):
     save_audio(levels(2), 1000, tmp_path / "a.wav")
     assert soundfile.info(tmp_path / "a.wav").frames == 2 * 64 + 100
+
+
+def test_a_rate_beyond_any_recording_is_refused(tmp_path):
+    with pytest.raises(PthetaError, match="1,000,000,000 samples a second is more than sound"):
+        load_data(folder_of(tmp_path), rate=1_000_000_000)

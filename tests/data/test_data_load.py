@@ -474,3 +474,8 @@ def test_a_context_may_be_true_or_false(tmp_path):
     assert data.context_space.labels == ("0", "1")
     rows = load_rows(path, data.space, data.columns, data.context_space, "flag")
     assert rows.context[:2].tolist() == [1, 0]
+
+
+def test_a_mark_at_the_start_of_a_text_is_no_symbol(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + b"abcd" * 250)
+    assert load_data(tmp_path / "a.txt").space.labels == ("a", "b", "c", "d")

@@ -157,3 +157,16 @@ def test_a_prompt_as_long_as_the_fit_goes_on_by_as_much_again(run, tmp_path, exi
     drawn = out.read_text().rstrip("\n")
     assert drawn.startswith(prompt)
     assert len(drawn) == len(prompt) + load(run).space.features
+
+
+def test_names_of_values_are_not_asked_of_a_longer_draw(tmp_path, exit_code):
+    from ptheta.fitting import fit
+
+    path = tmp_path / "rain.csv"
+    path.write_text("today,tomorrow,after\n" + "0,1,1\n1,0,1\n0,0,0\n1,1,1\n" * 10)
+    fit(path, "char-gru", steps=2, out=tmp_path / "a")
+    out = tmp_path / "out.csv"
+    assert exit_code("sample", tmp_path / "a", "-n", 2, "--length", 3, "-o", out) == 0
+    assert out.read_text().splitlines()[0] == "today,tomorrow,after"
+    assert exit_code("sample", tmp_path / "a", "-n", 2, "--length", 5, "-o", out) == 0
+    assert out.read_text().splitlines()[0] == "x0,x1,x2,x3,x4"

@@ -39,17 +39,20 @@ def test_what_is_there_is_kept_to_the_last_bit_and_what_is_missing_is_drawn():
     assert torch.equal(filled, impute(model, x, space=SPACE, draws=5, batch_size=3))
 
 
-@pytest.mark.parametrize(("position", "value"), [(2, 3.0), (3, 7.0), (1, -1.0), (0, math.inf)])
-def test_a_value_outside_the_space_is_named_by_row(position, value):
+@pytest.mark.parametrize(
+    ("position", "value", "name"),
+    [(2, 3.0, "kind"), (3, 7.0, "count"), (1, -1.0, "weight"), (0, math.inf, "size")],
+)
+def test_a_value_outside_the_space_is_named_by_row_and_column(position, value, name):
     x = torch.tensor([[0.1, 1.0, 2, NAN]] * 3, dtype=torch.float64)
     x[1, position] = value
-    with pytest.raises(PthetaError, match="row 2 holds a value outside what the model"):
+    with pytest.raises(PthetaError, match=rf"row 2 holds a value outside .* in '{name}' \("):
         impute(build("eonade", SPACE).model, x, space=SPACE)
 
 
 def test_a_model_that_cannot_is_refused():
     model = build("made", Real((2,))).model
-    with pytest.raises(PthetaError, match="cannot fill in what is missing.* can: eonade"):
+    with pytest.raises(PthetaError, match="cannot fill in what is missing.* can: .*eonade"):
         impute(model, torch.zeros(1, 2), space=Real((2,)))
 
 
@@ -96,10 +99,10 @@ def test_the_command_fills_in_a_table_row_by_row(tmp_path, monkeypatch, capsys):
 
 def test_the_command_refuses_a_run_that_cannot(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    run_command(["fit", "moons", "gmm", "--steps", "1", "--out", "run"])
+    run_command(["fit", "moons", "made", "--steps", "1", "--out", "run"])
     assert run_command(["impute", "run", "moons", "-o", "filled.csv"]) == 2
     found = capsys.readouterr().err
-    assert "gmm cannot fill in what is missing: it offers sample" in found
+    assert "made cannot fill in what is missing: it offers sample" in found
     assert "eonade" in found
 
 

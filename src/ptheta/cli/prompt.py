@@ -124,7 +124,9 @@ def extended(
         seed=seed,
     )
     assert isinstance(run.space, Categorical | Discrete)
-    return drawn, replace(run, space=replace(run.space, shape=(length,)))
+    # names are of as many values as the fit had
+    columns = run.columns if length == fitted else ()
+    return drawn, replace(run, space=replace(run.space, shape=(length,)), columns=columns)
 
 
 def drawn_on(

@@ -148,7 +148,8 @@ def score(
         click.echo(f"{len(values)} rows in {out}: {found.verb} ({found.kind}{noise}), in nats")
     if outside:
         click.echo(f"ptheta: {len(outside)} of the rows, the first of them row {outside[0]}, lie "
-                   "outside what the run was fitted to (a level or category never seen): their "
+                   "outside what the run was fitted to (such as a level or category never seen, "
+                   "or 0 among positive numbers): their "
                    "probability is 0.", err=True)  # fmt: skip
     if unknown:
         click.echo(f"ptheta: {len(unknown)} of the rows, the first of them row {unknown[0]}, hold "

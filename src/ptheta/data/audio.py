@@ -33,6 +33,7 @@ AUDIO_ENDINGS = (".wav", ".flac", ".ogg")
 
 _WINDOW = 1024
 _PAUSE = 0.1  # seconds between examples in one file
+_MOST_RATE = 1_000_000
 
 
 def read_audio(path: Path, *, strict: bool = False) -> Sounds:
@@ -96,6 +97,11 @@ def sound_windows(contents: Sounds, window: int | None = None, rate: int | None 
     """
     window = _WINDOW if window is None else window
     found = contents.recordings
+    if rate is not None and rate > _MOST_RATE:
+        raise PthetaError(
+            f"a rate of {rate:,} samples a second is more than sound is kept at; ask for "
+            f"{_MOST_RATE:,} at most."
+        )
     rate = rate or Counter(each.rate for each in found).most_common(1)[0][0]
     levels = [compressed(_at_rate(each, rate)) for each in found]
     lengths = [len(each) for each in levels]

@@ -35,8 +35,8 @@ def numbers(values: pd.Series[Any], name: str, where: str, first: int = 0) -> pd
     if len(odd):
         raise PthetaError(
             f"column '{name}' of {where} needs numbers, but row {int(odd[0]) + first + 1} holds "
-            f"{str(values.iloc[int(odd[0])])!r}. Mend it, leave it empty, or use "
-            f"--kind {name}=categorical."
+            f"{str(values.iloc[int(odd[0])])!r}. Mend it, leave it empty, or fit the column as a "
+            f"category (--kind {name}=categorical)."
         )
     return found
 

@@ -7,12 +7,13 @@ from torch import Tensor, nn
 
 from ptheta.asking import batches, in_sentences, refuse_context, rows_at_once, rows_of
 from ptheta.border import Count, Seed, checked
+from ptheta.data.contents import quoted
 from ptheta.density import device_of, evaluating
 from ptheta.errors import PthetaError
 from ptheta.protocols import SupportsComplete, capabilities
 from ptheta.random import seeded
 from ptheta.recipes.registry import offering
-from ptheta.spaces import Positive, Space, groups, missing_values
+from ptheta.spaces import Positive, Space, Table, groups, missing_values
 
 
 @checked
@@ -94,9 +95,22 @@ def _refuse_outside(x: Tensor, space: Space, start: int) -> None:
             harmless[list(group.positions)] = 1
     inside = space.contains(torch.where(missing_values(x), harmless.reshape(space.shape), x))
     if not inside.all():
-        row = start + int((~inside).nonzero()[0]) + 1
+        row = int((~inside).nonzero()[0])
         raise PthetaError(
-            f"row {row} holds a value outside what the model was fitted to (a level or category "
-            "never seen, or a number that is infinite). Mend it, or leave it empty to have it "
-            "filled in."
+            f"row {start + row + 1} holds a value outside what the model was fitted to"
+            f"{_named(x[row], space, harmless)} (a level or category never seen, or a number that "
+            "is infinite). Mend it, or leave it empty to have it filled in."
         )
+
+
+def _named(row: Tensor, space: Space, harmless: Tensor) -> str:
+    """The columns of a table whose values lie outside."""
+    if not isinstance(space, Table):
+        return ""
+    outside = [
+        column.name
+        for d, column in enumerate(space.columns)
+        if not row[d].isnan()
+        and not space.contains(harmless.index_copy(0, torch.tensor([d]), row[d : d + 1])[None])
+    ]
+    return f" in {quoted(outside)}"

@@ -86,3 +86,17 @@ def test_long_sequences_do_not_underflow():
     model = HiddenMarkovModel(space, states=2)
     found = model.log_likelihood(torch.randint(3, (1, 5000)))
     assert found.item() == pytest.approx(-5000 * torch.tensor(3.0).log().item(), rel=1e-6)
+
+
+def test_without_smoothing_what_cannot_be_has_no_probability():
+    torch.manual_seed(0)
+    model = HiddenMarkovModel(SPACE, states=2, smoothing=0.0)
+    x = torch.tensor([[0, 1, 0, 1], [1, 0, 1, 0]]).repeat(20, 1)
+    model.initialize(x)
+    for _ in range(10):
+        model.maximization(model.expectation(x))
+    assert model.log_prob(x).isfinite().all()
+    assert model.log_prob(torch.tensor([[0, 1, 2, 1]])).item() == -torch.inf
+    # statistics of data that cannot be leave no parameter that is no number
+    model.maximization(model.expectation(torch.full((3, 4), 2)))
+    assert all(found.isfinite().all() for found in model.buffers())
