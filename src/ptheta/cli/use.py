@@ -13,6 +13,7 @@ import click
 
 from ptheta.cli.able import refuse_unable
 from ptheta.cli.context import beside_context, context_of
+from ptheta.cli.given import drawn_given, given_option
 from ptheta.cli.options import common, print_json, tell
 from ptheta.cli.prompt import Beginning, extended, prompt_options
 from ptheta.cli.rows import rows_for, save_told, told
@@ -43,6 +44,7 @@ _LEAST = 40  # rows of a file: two halves are compared, and that takes 20 of eac
 )
 @click.option("--context", help="What to condition on: a label, or a sentence where the run was "
                                 "fitted to sentences.")  # fmt: skip
+@given_option
 @prompt_options
 @common
 def sample(
@@ -50,6 +52,7 @@ def sample(
     count: int,
     out: Path,
     context: str | None,
+    given: tuple[str, ...],
     as_json: bool,
     seed: int,
     device: str,
@@ -62,11 +65,17 @@ def sample(
     from ptheta.fitting import load
 
     run = load(folder, device)
-    given = context_of(run, count, context)
-    drawn, run = _drawn(run, count, Beginning(**beginning), given, seed)
+    known = context_of(run, count, context)
+    begun = Beginning(**beginning)
+    if given and begun.asked:
+        raise PthetaError(f"--given stands alone: leave out {', '.join(begun.asked)}.")
+    if given:
+        drawn = drawn_given(run, count, given, known, seed)
+    else:
+        drawn, run = _drawn(run, count, begun, known, seed)
     space = run.space
     if out.suffix.lower() in _TABLES:
-        drawn, space = beside_context(run, drawn, given)
+        drawn, space = beside_context(run, drawn, known)
     path = save_samples(drawn, space, out, columns=run.columns)
     if as_json:
         print_json({"samples": count, "path": str(path), "seed": seed})
