@@ -146,7 +146,6 @@ def row_lstm(
     The states of a row come at once from those of the row above. Colours come in turn within a
     pixel. A context shifts the gates of every layer.
 
-
     References:
         Pixel Recurrent Neural Networks (van den Oord, Kalchbrenner & Kavukcuoglu, 2016),
         https://arxiv.org/abs/1601.06759, section 3.1

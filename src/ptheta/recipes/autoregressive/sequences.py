@@ -189,10 +189,6 @@ def transformer(
     """
     refuse_unordered(space)
     features = features or (128 if is_long(space) else 64)
-    if features % (2 * heads):
-        raise PthetaError(
-            f"features must be a multiple of twice the heads ({2 * heads}), got {features}."
-        )
     layers = layers or (4 if is_long(space) else 2)
     network = Transformer(features, heads, layers, space.features, dropout)
     model = SequenceModel(space, network, context_space, tied=tied)

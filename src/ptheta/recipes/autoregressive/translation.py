@@ -54,10 +54,6 @@ def seq2seq_transformer(
     """
     source = _source(space, context_space)
     features = features or (128 if is_long(space, source) else 64)
-    if features % (2 * heads):
-        raise PthetaError(
-            f"features must be a multiple of twice the heads ({2 * heads}), got {features}."
-        )
     places, length = source.features, space.features
     model = Seq2Seq(
         space,
