@@ -18,7 +18,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ptheta.models.completion import check_known
+from ptheta.models.completion import Completing
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import FromFunctions, Normalised
 from ptheta.networks.context import ContextFeatures
@@ -26,7 +26,7 @@ from ptheta.networks.features import Features
 from ptheta.spaces import Categorical, Real, Space, missing_values
 
 
-class EoNADE(Normalised):
+class EoNADE(Completing, Normalised):
     """Order-agnostic neural autoregressive density estimator, for values of any kind.
 
     References:
@@ -129,30 +129,16 @@ class EoNADE(Normalised):
         self.output.bias.copy_(self.head.fit(x))
         self.output.weight.mul_(0.1)
 
-    @torch.no_grad()
-    def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
-        """Examples that keep the values that are known, the others drawn given them.
+    def draw_given(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        """What is not known drawn in one of the orders of the ensemble, drawn for each example.
 
-        What is known comes first, and what is not in one of the orders of the ensemble, drawn for
-        each example. Every value is drawn from the network's conditional of it given those before;
-        as the conditionals of two orders agree no better than they were learnt, that is not
-        exactly what the density of the ensemble says.
-
-        Arguments:
-            x: The examples, with shape (n, *space.shape); what is not known is not looked at.
-            known: Which values are known, boolean, with shape space.shape.
-            context: What they are conditioned on, with n rows.
-
-        Returns:
-            The examples, shaped as x.
-
-        Raises:
-            ValueError: The shapes are others.
+        Every value is drawn from the network's conditional of it given those before; as the
+        conditionals of two orders agree no better than they were learnt, that is not exactly what
+        the density of the ensemble says.
         """
-        check_known(x, known, self.space)
         noise = torch.rand(2, self.space.features, len(x), device=self.orders.device)
         members = torch.randint(len(self.orders), (len(x),), device=self.orders.device)
-        return self.draw(noise, members, context, x=x, known=known.flatten())
+        return self.draw(noise, members, context, x=x, known=known)
 
     @torch.no_grad()
     def draw(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ptheta.errors import PthetaError
-from ptheta.models.completion import check_known, keep_known
+from ptheta.models.completion import Completing
 from ptheta.models.latent.covariances import Covariance
 from ptheta.models.normalised import Normalised, unconditional
 from ptheta.spaces import Real
@@ -37,7 +37,7 @@ class Statistics(NamedTuple):
     rows: Tensor
 
 
-class GaussianMixture(Normalised):
+class GaussianMixture(Completing, Normalised):
     r"""A mixture of Gaussians, learnt by expectation-maximisation.
 
     .. math:: p(x) = \sum_k \pi_k \, N(x; \mu_k, \Sigma_k)
@@ -88,6 +88,7 @@ class GaussianMixture(Normalised):
     ) -> None:
         super().__init__()
         self.features = features
+        self.space = Real((features,))
         self.components = components
         self.covariance = covariance
         self.floor = floor
@@ -185,30 +186,17 @@ class GaussianMixture(Normalised):
         """
         return self._log_joint(x)
 
-    @torch.no_grad()
-    def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
-        """Examples that keep the values that are known, the others drawn given them, exactly.
+    def draw_given(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        """The component drawn given what is known, and the rest given both.
 
-        The component is drawn given what is known. The rest is that of a draw from the component,
-        moved by the regression of it on how far what is known is from what was drawn.
+        The rest is that of a draw from the component, moved by the regression of it on how far what
+        is known is from what was drawn.
 
         References:
             Constrained realizations of Gaussian fields: a simple algorithm (Hoffman & Ribak,
             1991), https://doi.org/10.1086/186160
-
-        Arguments:
-            x: The examples, with shape (n, *space.shape); what is not known is not looked at.
-            known: Which values are known, boolean, with shape space.shape.
-            context: Must be None.
-
-        Returns:
-            The examples, shaped as x.
-
-        Raises:
-            ValueError: The shapes are others.
         """
         unconditional(self, context)
-        check_known(x, known, Real((self.features,)))
         matrices = self._matrices()
         factor = torch.linalg.cholesky(matrices[:, known][:, :, known])
         off = x.double()[:, known].T - self.means[:, known, None]
@@ -223,7 +211,7 @@ class GaussianMixture(Normalised):
             off = (x.double()[rows][:, known] - drawn[rows][:, known]).T
             moved = matrices[component][:, known] @ torch.cholesky_solve(off, factor[component])
             drawn[rows] += moved.T
-        return keep_known(x, known, drawn.to(x.dtype))
+        return drawn.to(x.dtype)
 
     def _matrices(self) -> Tensor:
         """The covariance matrices of all components, with shape (K, D, D)."""

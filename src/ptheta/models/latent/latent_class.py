@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ptheta.errors import PthetaError
-from ptheta.models.completion import check_known, keep_known, of_known
+from ptheta.models.completion import Completing
 from ptheta.models.normalised import FromFunctions, Normalised, unconditional
 from ptheta.models.tractable.codes import Codes, draw_codes
 from ptheta.spaces import Space
@@ -35,7 +35,7 @@ class ClassStatistics(NamedTuple):
     rows: Tensor
 
 
-class LatentClass(Normalised):
+class LatentClass(Completing, Normalised):
     r"""A mixture of products of Bernoulli or categorical values, by expectation-maximisation.
 
     With :math:`\phi(x)` the indicators of all codes but the first of each value, the log-density
@@ -153,34 +153,17 @@ class LatentClass(Normalised):
         """Log p(x, class) in nats, with shape (n, K)."""
         return self._phi(x).to(self.logits.dtype) @ self.logits.T + self.base + self.weights.log()
 
-    @torch.no_grad()
-    def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
-        """Examples that keep the values that are known, the others drawn given them, exactly.
-
-        The class is drawn given what is known, and the rest given the class.
-
-        Arguments:
-            x: The examples, with shape (n, *space.shape); what is not known is not looked at.
-            known: Which values are known, boolean, with shape space.shape.
-            context: Must be None.
-
-        Returns:
-            The examples, shaped as x.
-
-        Raises:
-            ValueError: The shapes are others.
-        """
+    def draw_given(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        """The class drawn given what is known, and the values given the class."""
         unconditional(self, context)
-        check_known(x, known, self.space)
-        seen = known.flatten()
-        each = seen[self.owner]
-        phi = self._phi(of_known(x, known))[:, each].to(self.logits.dtype)
+        each = known[self.owner]
+        phi = self._phi(x)[:, each].to(self.logits.dtype)
         # the log-mass of the codes 0 of what is known
-        base = self._tables()[:, seen, 0].sum(dim=1)
+        base = self._tables()[:, known, 0].sum(dim=1)
         which = draw_codes(
             (phi @ self.logits[:, each].T + base + self.weights.log()).log_softmax(dim=1)
         )
-        return keep_known(x, known, self.codes.back(draw_codes(self.tables(which))))
+        return self.codes.back(draw_codes(self.tables(which)))
 
     def _take(self, counts: Tensor, probabilities: Tensor) -> None:
         counts = counts.double().clamp(min=1e-10)

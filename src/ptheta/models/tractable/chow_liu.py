@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ptheta.errors import PthetaError
-from ptheta.models.completion import check_known, keep_known, of_known
+from ptheta.models.completion import Completing
 from ptheta.models.normalised import FromFunctions, Normalised, unconditional
 from ptheta.models.tractable.codes import Codes, draw_codes
 from ptheta.spaces import Space
@@ -22,7 +22,7 @@ _MOST_CODES = 20_000  # of all values together; their joint counts are the squar
 _BLOCK = 10_000
 
 
-class ChowLiuTree(Normalised):
+class ChowLiuTree(Completing, Normalised):
     """A tree-shaped Bayesian network whose tree is learnt.
 
     References:
@@ -121,34 +121,18 @@ class ChowLiuTree(Normalised):
             conditional = block / block.sum(dim=1, keepdim=True)
             self.tables[d, : self.sizes[parent], : self.sizes[d]] = conditional.log()
 
-    @torch.no_grad()
-    def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
-        """Examples that keep the values that are known, the others drawn given them, exactly.
-
-        What is known is told up the tree; values are then drawn down it.
-
-        Arguments:
-            x: The examples, with shape (n, *space.shape); what is not known is not looked at.
-            known: Which values are known, boolean, with shape space.shape.
-            context: Must be None.
-
-        Returns:
-            The examples, shaped as x.
-
-        Raises:
-            ValueError: The shapes are others.
-        """
+    def draw_given(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        """What is known is told up the tree, and values are drawn down it."""
         unconditional(self, context)
-        check_known(x, known, self.space)
-        codes = self.codes(of_known(x, known))
+        codes = self.codes(x)
         levels = _levels(self.parents.tolist())
-        told = self._told(codes, known.flatten(), levels)
+        told = self._told(codes, known, levels)
         for level in levels:
             values = torch.tensor(level, device=codes.device)
             given = codes[:, self.parents[values].clamp(min=0)]
             logits = self.tables[values, given] + told[:, values]
             codes[:, values] = draw_codes(logits.log_softmax(dim=-1))
-        return keep_known(x, known, self.codes.back(codes))
+        return self.codes.back(codes)
 
     def _told(self, codes: Tensor, known: Tensor, levels: list[list[int]]) -> Tensor:
         """log p of what is known of a value and below it, given its code: (n, values, codes)."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ptheta.models.completion import check_known, keep_known, of_known
+from ptheta.models.completion import Completing
 from ptheta.models.normalised import FromFunctions, Normalised, unconditional
 from ptheta.models.tractable.codes import Codes, draw_codes
 from ptheta.spaces import Space
@@ -39,7 +39,7 @@ class PathStatistics(NamedTuple):
     rows: Tensor
 
 
-class HiddenMarkovModel(Normalised):
+class HiddenMarkovModel(Completing, Normalised):
     """A hidden Markov model, learnt by Baum-Welch.
 
     References:
@@ -153,28 +153,10 @@ class HiddenMarkovModel(Normalised):
             path.append(source.gather(1, path[-1][:, None])[:, 0])
         return torch.stack(path[::-1], dim=1)
 
-    @torch.no_grad()
-    def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
-        """Examples that keep the values that are known, the others drawn given them, exactly.
-
-        The states are drawn given what is known, from the last to the first, and the rest given
-        the states.
-
-        Arguments:
-            x: The examples, with shape (n, *space.shape); what is not known is not looked at.
-            known: Which values are known, boolean, with shape space.shape.
-            context: Must be None.
-
-        Returns:
-            The examples, shaped as x.
-
-        Raises:
-            ValueError: The shapes are others.
-        """
+    def draw_given(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        """The states drawn given what is known, from the last to the first, and values of them."""
         unconditional(self, context)
-        check_known(x, known, self.space)
-        codes = self.codes(of_known(x, known))
-        past, _ = self._forward(codes, known.flatten())
+        past, _ = self._forward(self.codes(x), known)
         weights = past[-1]
         drawn: list[Tensor] = []
         for before in (*past[:-1].flip(0), None):
@@ -182,7 +164,7 @@ class HiddenMarkovModel(Normalised):
             drawn.append(draw_codes(self.emission[state].log()))
             if before is not None:
                 weights = before * self.transition.T[state]
-        return keep_known(x, known, self.codes.back(torch.stack(drawn[::-1], dim=1)))
+        return self.codes.back(torch.stack(drawn[::-1], dim=1))
 
     def _forward(self, codes: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The states given the past, (places, n, K), and p of each symbol given it, (places, n)."""

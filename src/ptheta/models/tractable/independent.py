@@ -15,15 +15,14 @@ References:
 
 __all__ = ["Independent"]
 
-import torch
 from torch import Tensor
 
-from ptheta.models.completion import check_known, keep_known
+from ptheta.models.completion import Completing
 from ptheta.models.tractable.marginals import Histogram, Marginals
 from ptheta.spaces import Categorical, Space
 
 
-class Independent(Marginals):
+class Independent(Completing, Marginals):
     """Independent values, each with its own counted marginal; missing values are marginalised.
 
     Arguments:
@@ -47,20 +46,5 @@ class Independent(Marginals):
             raise ValueError(f"expected a power of two of bins, got {bins}")
         super().__init__(space, context_space, smoothing=0.5, real=Histogram(bins))
 
-    @torch.no_grad()
-    def complete(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
-        """Examples that keep the values that are known, the others drawn given them, exactly.
-
-        Arguments:
-            x: The examples, with shape (n, *space.shape); what is not known is not looked at.
-            known: Which values are known, boolean, with shape space.shape.
-            context: What they are conditioned on, with n rows.
-
-        Returns:
-            The examples, shaped as x.
-
-        Raises:
-            ValueError: The shapes are others.
-        """
-        check_known(x, known, self.space)
-        return keep_known(x, known, self.sample(len(x), context))
+    def draw_given(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        return self.sample(len(x), context)
