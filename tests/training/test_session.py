@@ -248,5 +248,5 @@ def test_numbers_as_context_are_standardised(blobs):
 
 def test_a_run_says_what_its_model_can_do(blobs):
     run = fit(blobs, "gmm", steps=3)
-    assert repr(run) == "<gmm on blobs: sample, log_prob (exact); 3 steps, 3 steps done>"
+    assert repr(run) == "<gmm on blobs: sample, log_prob (exact), complete; 3 steps, 3 steps done>"
     assert "sample, log_prob (exact)" in repr(run.model)

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from ptheta.asking import batches, in_sentences, refuse_context, rows_at_once, rows_of
 from ptheta.border import Count, Seed, checked
-from ptheta.data.contents import quoted
 from ptheta.density import device_of, evaluating
 from ptheta.errors import PthetaError
 from ptheta.protocols import SupportsComplete, capabilities
@@ -108,9 +107,9 @@ def _named(row: Tensor, space: Space, harmless: Tensor) -> str:
     if not isinstance(space, Table):
         return ""
     outside = [
-        column.name
+        f"'{column.name}'"
         for d, column in enumerate(space.columns)
         if not row[d].isnan()
         and not space.contains(harmless.index_copy(0, torch.tensor([d]), row[d : d + 1])[None])
     ]
-    return f" in {quoted(outside)}"
+    return f" in {', '.join(outside)}"

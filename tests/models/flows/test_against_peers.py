@@ -48,7 +48,7 @@ def test_maf_is_that_of_zuko():
 
     def univariate(raw, shift):
         scale = torch.exp(-2 * torch.tanh(raw / 2))
-        return torch.distributions.AffineTransform(shift, scale)
+        return torch.distributions.AffineTransform(-shift * scale, scale)
 
     x = torch.randn(50, FEATURES)
     z, log_det = x, torch.zeros(50)

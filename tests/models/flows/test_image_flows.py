@@ -236,8 +236,8 @@ def test_a_learned_prior_gives_what_leaves_a_mean_and_scale_that_what_stays_sets
         prior = ChannelCoupling(Affine(), 2, partial(ContextConv2d, zero=True))
         z = torch.randn(2000, 2, 1, 1)
     with torch.no_grad():
-        prior.network.convolution.weight[1, 0, 1, 1] = 3.0  # the shift is 3 times what stays
+        prior.network.convolution.weight[1, 0, 1, 1] = 3.0  # the shift is three times what stays
         prior.network.convolution.bias[0] = -1.0  # the log-scale is -1, within its bound of 2
     x, _ = prior.forward_and_log_det(z, None)
-    scale = (2 * torch.tanh(torch.tensor(-0.5))).exp()
-    torch.testing.assert_close(x[:, 1] / scale, z[:, 1] - 3 * x[:, 0])
+    left = x[:, 1] - 3 * x[:, 0]
+    torch.testing.assert_close(left, z[:, 1] * (2 * torch.tanh(torch.tensor(-0.5))).exp())

@@ -75,16 +75,14 @@ class Shift(Univariate):
 
 @dataclass(frozen=True)
 class Affine(Univariate):
-    r"""Scales and adds, from data to noise: :math:`z = x \, e^{-s} + t`.
+    r"""Scales and adds, :math:`x = z \, e^{s} + t`.
 
-    The shift is one of noise: one of data, :math:`x = z e^{s} + t`, would be multiplied by
-    :math:`e^{-s}` wherever data are scored, and with it what it is off by in a row that is unlike
-    all others. The log-scale is kept within :math:`\pm c` as :math:`c \tanh(s / c)`, so that a
-    step can neither vanish nor explode.
+    The log-scale is kept within :math:`\pm c` as :math:`c \tanh(s / c)`, so that a step can
+    neither vanish nor explode.
 
     References:
         Density estimation using Real NVP (Dinh, Sohl-Dickstein & Bengio, 2016),
-        https://arxiv.org/abs/1605.08803, equations 4 to 8, with f from data to noise
+        https://arxiv.org/abs/1605.08803, equations 4 to 8
         Masked Autoregressive Flow for Density Estimation (Papamakarios, Pavlakou & Murray, 2017),
         https://arxiv.org/abs/1705.07057, equations 3 and 4
 
@@ -113,9 +111,9 @@ class Affine(Univariate):
     def forward(self, z: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         raw, shift = coefficients
         log_slope = torch.tanh(raw * (1 / self.bound)) * self.bound
-        return (z - shift) * log_slope.exp(), log_slope
+        return torch.addcmul(shift, z, log_slope.exp()), log_slope
 
     def inverse(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         raw, shift = coefficients
         log_slope = torch.tanh(raw * (1 / self.bound)) * -self.bound
-        return torch.addcmul(shift, x, log_slope.exp()), log_slope
+        return (x - shift) * log_slope.exp(), log_slope

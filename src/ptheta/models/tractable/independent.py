@@ -31,6 +31,7 @@ class Independent(Completing, Marginals):
         bins: The number of bins at most of a histogram, a power of two.
 
     Example:
+        >>> import torch
         >>> from ptheta.spaces import Discrete
         >>> model = Independent(Discrete((2,), levels=2))
         >>> model.counts.copy_(model.count(torch.tensor([[0, 1], [1, 1], [0, 1]]))).shape
