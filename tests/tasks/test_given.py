@@ -8,20 +8,16 @@ from ptheta.fitting import fit
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def run(tmp_path_factory):
     """A run on a table in which the size goes with the kind."""
     g = np.random.default_rng(0)
     kind = g.choice(["red", "blue"], size=600)
     frame = pd.DataFrame(
         {"kind": kind, "wet": g.integers(0, 2, 600), "size": np.where(kind == "red", "s", "l")}
     )
-    fit(load_data(frame), "chow-liu", out=tmp_path_factory.mktemp("given") / "run")
-    return tmp_path_factory.getbasetemp()
-
-
-@pytest.fixture
-def run(folder):
-    return next(folder.glob("given*/run"))
+    folder = tmp_path_factory.mktemp("given") / "run"
+    fit(load_data(frame), "chow-liu", out=folder)
+    return folder
 
 
 def test_draws_have_what_is_given_and_follow_from_it(run, tmp_path, exit_code):

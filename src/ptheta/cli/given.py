@@ -45,7 +45,6 @@ def drawn_given(
         PthetaError: The run cannot, or a value is not one of the space.
     """
     import pandas as pd
-    import torch
 
     from ptheta.data.encoding import encode
     from ptheta.data.export import columns_of
@@ -63,9 +62,8 @@ def drawn_given(
                 f"--given {name}={values[name]} is outside what the run was fitted to: "
                 f"{space.describe()}."
             )
-    row = codes.reshape(1, *run.space.shape)
-    x = row.expand(count, *run.space.shape)
-    return impute(run.model, x.to(torch.float64), context, space=run.space, seed=seed)[0]
+    x = codes.expand(count, -1).reshape(count, *run.space.shape)
+    return impute(run.model, x, context, space=run.space, seed=seed)[0]
 
 
 def _read(given: Sequence[str], columns: dict[str, Column]) -> dict[str, str]:

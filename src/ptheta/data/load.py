@@ -177,7 +177,15 @@ def load_rows(
         path = _existing(source)
         channels = space.shape[0] if space.layout == "image" else None
         as_text = _written_as_text(space, columns, context_space, context_name)
-        contents = _read(source, path, image_size, True, False, channels, as_text)
+        contents = _read(
+            source,
+            path,
+            image_size,
+            strict=True,
+            stream=False,
+            channels=channels,
+            as_text=as_text,
+        )
     notes: tuple[str, ...] = ()
     if isinstance(contents, Sounds):
         contents = conform_audio(contents, space)

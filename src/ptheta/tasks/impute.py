@@ -97,19 +97,18 @@ def _refuse_outside(x: Tensor, space: Space, start: int) -> None:
         row = int((~inside).nonzero()[0])
         raise PthetaError(
             f"row {start + row + 1} holds a value outside what the model was fitted to"
-            f"{_named(x[row], space, harmless)} (a level or category never seen, or a number that "
+            f"{_named(x[row], space)} (a level or category never seen, or a number that "
             "is infinite). Mend it, or leave it empty to have it filled in."
         )
 
 
-def _named(row: Tensor, space: Space, harmless: Tensor) -> str:
+def _named(row: Tensor, space: Space) -> str:
     """The columns of a table whose values lie outside."""
     if not isinstance(space, Table):
         return ""
     outside = [
         f"'{column.name}'"
-        for d, column in enumerate(space.columns)
-        if not row[d].isnan()
-        and not space.contains(harmless.index_copy(0, torch.tensor([d]), row[d : d + 1])[None])
+        for value, column in zip(row, space.columns, strict=True)
+        if not value.isnan() and not column.space.contains(value[None]).all()
     ]
     return f" in {', '.join(outside)}"

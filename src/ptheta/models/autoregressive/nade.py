@@ -119,15 +119,16 @@ class NADE(Normalised):
         """
         # a zero stands where a value has fewer features than others
         features = nn.functional.pad(self.features(x), (0, 1)).to(self.bias.dtype)
-        seen = features.index_select(1, self.inputs).unflatten(1, (len(self.order), -1))
+        seen = features.T.index_select(0, self.inputs).unflatten(0, (len(self.order), -1))
         found: tuple[Tensor, Tensor] = _Conditionals.apply(  # pyright: ignore[reportAssignmentType]
-            seen.transpose(0, 1),
+            seen.transpose(1, 2),
             self._first(context, len(x)),
             self.inward,
             self.outward,
             self.bias,
         )
-        return self.head(found[0].transpose(0, 1).flatten(1).index_select(1, self.outputs))
+        parameters = found[0].transpose(1, 2).flatten(0, 1)
+        return self.head(parameters.index_select(0, self.outputs).T)
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
@@ -153,15 +154,16 @@ class NADE(Normalised):
         """
         values, n = uniforms.shape[1:]
         encode = self.features.by_value()
+        inward, outward, bias = (each.unbind() for each in (self.inward, self.outward, self.bias))
         before = self._first(context, n).contiguous().clone()
         drawn = self.bias.new_empty(values, n)
         for d, position in enumerate(self.order.tolist()):
             kind = self.head.kind(position)
-            own = self.bias[d, : kind.size], self.outward[d, :, : kind.size]
-            parameters = torch.addmm(own[0], before.sigmoid(), own[1])
+            size = kind.size
+            parameters = torch.addmm(bias[d][:size], before.sigmoid(), outward[d][:, :size])
             drawn[position] = kind.draw(parameters.T, uniforms[:, position])
             features = encode[position](drawn[position]).T
-            before.addmm_(features, self.inward[d, : features.shape[1]])
+            before.addmm_(features, inward[d][: features.shape[1]])
         return drawn.T.reshape(n, *self.space.shape).to(self.space.dtype)
 
     def _first(self, context: Tensor | None, rows: int) -> Tensor:

@@ -134,8 +134,8 @@ class LogisticMixtureKind(Kind):
         lower = F.logsigmoid((location - x + 0.5) / scale)
         upper = torch.where(x >= self.levels - 1, torch.zeros_like(upper), upper)
         lower = torch.where(x <= 0, torch.zeros_like(lower), lower)
-        inside = (x > 0) & (x < self.levels - 1)
-        between = torch.where(inside, torch.log(-torch.expm1(-1 / scale)), torch.zeros_like(scale))
+        inner = (x > 0) & (x < self.levels - 1)
+        between = torch.where(inner, torch.log(-torch.expm1(-1 / scale)), torch.zeros_like(scale))
         mass = upper + lower + between
         return (logits + mass).logsumexp(dim=-2) - logits.logsumexp(dim=-2)
 

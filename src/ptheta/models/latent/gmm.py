@@ -199,7 +199,8 @@ class GaussianMixture(Completing, Normalised):
         unconditional(self, context)
         matrices = self._matrices()
         factor = torch.linalg.cholesky(matrices[:, known][:, :, known])
-        off = x.double()[:, known].T - self.means[:, known, None]
+        seen = x.double()[:, known]
+        off = seen.T - self.means[:, known, None]
         white = torch.linalg.solve_triangular(factor, off, upper=False)
         log_det = factor.diagonal(dim1=1, dim2=2).log().sum(dim=1, keepdim=True)
         log_joint = self.weights.log()[:, None] - 0.5 * white.square().sum(dim=1) - log_det
@@ -208,7 +209,7 @@ class GaussianMixture(Completing, Normalised):
         drawn = self.means[which] + self.covariance.colour(self.covariances, which, noise)
         for component in which.unique().tolist():
             rows = which == component
-            off = (x.double()[rows][:, known] - drawn[rows][:, known]).T
+            off = (seen[rows] - drawn[rows][:, known]).T
             moved = matrices[component][:, known] @ torch.cholesky_solve(off, factor[component])
             drawn[rows] += moved.T
         return drawn.to(x.dtype)

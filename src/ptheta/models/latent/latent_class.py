@@ -159,11 +159,12 @@ class LatentClass(Completing, Normalised):
         each = known[self.owner]
         phi = self._phi(x)[:, each].to(self.logits.dtype)
         # the log-mass of the codes 0 of what is known
-        base = self._tables()[:, known, 0].sum(dim=1)
+        tables = self.tables(torch.arange(self.components, device=x.device))
+        base = tables[:, known, 0].sum(dim=1)
         which = draw_codes(
             (phi @ self.logits[:, each].T + base + self.weights.log()).log_softmax(dim=1)
         )
-        return self.codes.back(draw_codes(self.tables(which)))
+        return self.codes.back(draw_codes(tables[which]))
 
     def _take(self, counts: Tensor, probabilities: Tensor) -> None:
         counts = counts.double().clamp(min=1e-10)
@@ -188,15 +189,12 @@ class LatentClass(Completing, Normalised):
 
     def tables(self, which: Tensor) -> Tensor:
         """Log-probabilities of the codes of classes, with shape (n, values, codes)."""
-        return self._tables()[which]
-
-    def _tables(self) -> Tensor:
         largest = max(self.codes.sizes)
         odds = self.logits.new_full((self.components, len(self.sizes), largest), -torch.inf)
         odds[:, :, 0] = 0.0
         code = torch.arange(len(self.owner), device=odds.device) - self.starts[self.owner] + 1
         odds[:, self.owner, code] = self.logits
-        return odds.log_softmax(dim=-1)
+        return odds.log_softmax(dim=-1)[which]
 
     def _log_prob(self, x: Tensor) -> Tensor:
         return self.log_joint(x).logsumexp(dim=1)
