@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ptheta.networks.staircase import bands_of, staircase_linear
+
 # weights from which on the mask costs more than a function of one's own in the graph
 _LARGE = 2**17
 
@@ -36,6 +38,7 @@ class MaskedLinear(nn.Linear):
         out_features, in_features = mask.shape
         super().__init__(in_features, out_features, bias)
         keep_masked(self, mask)
+        self.bands = bands_of(mask > 0)
         self.reset_masked_parameters()
 
     @torch.no_grad()
@@ -48,6 +51,8 @@ class MaskedLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """The outputs, with shape (..., out_features)."""
+        if self.bands and _is_plain(input):
+            return staircase_linear(input, self.weight, self.bias, self.mask, self.bands)
         return F.linear(input, self.masked_weight, self.bias)
 
     @property
@@ -123,6 +128,12 @@ class _MaskGradient(torch.autograd.Function):
         if torch.is_grad_enabled():
             return gradients[0] * mask, None
         return gradients[0].mul_(mask), None
+
+
+def _is_plain(input: Tensor) -> bool:
+    """Whether products in bands are the quicker: a GPU takes one large one sooner."""
+    cast = torch.is_autocast_enabled("cpu")
+    return input.dim() == 2 and input.device.type == "cpu" and not cast
 
 
 def _mask_again(module: nn.Module, keys: Any) -> None:

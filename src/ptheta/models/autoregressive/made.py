@@ -102,14 +102,13 @@ class MADE(Normalised):
 
     @property
     def stack(self) -> MaskedStack:
-        """The layers, with the gradient of what is masked left out."""
-        direct = None if self.direct is None else self.direct.masked_weight
+        """The layers, for drawing."""
         return MaskedStack(
             order=self.order,
             degrees=self.degrees,
             hidden=layers_of(self.layers),
             output=self.output.weight_and_bias,
-            direct=direct,
+            direct=None if self.direct is None else self.direct.masked_weight,
         )
 
     def forward(self, context: Tensor | None = None) -> Autoregressive:
@@ -123,8 +122,11 @@ class MADE(Normalised):
             x: The examples, with shape (batch, *space.shape).
             context: What they are conditioned on.
         """
-        inputs = self.context.join(self.features(x), context)
-        return self.head(self.stack(inputs, self.activation, self.dropout))
+        inputs = hidden = self.context.join(self.features(x), context)
+        for layer in self.layers:
+            hidden = self.dropout(self.activation(layer(hidden)))
+        outputs = self.output(hidden)
+        return self.head(outputs if self.direct is None else outputs + self.direct(inputs))
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:

@@ -19,6 +19,9 @@ from ptheta.recipes.autoregressive.ordered import by_likelihood
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
+# a long average stands in for the step size's decline, in runs of many small batches
+_EMA = 0.999
+
 
 def pixelcnn(
     space: Space,
@@ -71,7 +74,7 @@ def pixelcnn(
         dropout=pixel_dropout(images.shape) if dropout is None else dropout,
     )
     joined = standardised(model, space)
-    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
+    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps, ema=_EMA)
 
 
 def gated_pixelcnn(
@@ -123,7 +126,7 @@ def gated_pixelcnn(
         dropout=pixel_dropout(images.shape) if dropout is None else dropout,
     )
     joined = standardised(model, space)
-    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
+    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps, ema=_EMA)
 
 
 def row_lstm(
@@ -182,7 +185,7 @@ def row_lstm(
         dropout=pixel_dropout(images.shape) if dropout is None else dropout,
     )
     joined = standardised(model, space)
-    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
+    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps, ema=_EMA)
 
 
 def diagonal_bilstm(
@@ -238,7 +241,7 @@ def diagonal_bilstm(
         dropout=pixel_dropout(images.shape) if dropout is None else dropout,
     )
     joined = standardised(model, space)
-    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps)
+    return by_likelihood(joined, learning_rate, weight_decay, batch_size, steps, ema=_EMA)
 
 
 def _images(space: Space) -> Discrete:

@@ -20,6 +20,7 @@ def by_likelihood(
     steps: int,
     *,
     clip: float = 10.0,
+    ema: float = 0.99,
 ) -> Algorithm:
     """A model with an order of its values, trained by its likelihood.
 
@@ -30,14 +31,17 @@ def by_likelihood(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
         clip: The largest norm of the gradient.
+        ema: The decay of the average of weights.
     """
     learner = likelihood_learner(
         model, learning_rate=learning_rate, clip=clip, weight_decay=weight_decay
     )
-    return in_order(model, learner, batch_size, steps)
+    return in_order(model, learner, batch_size, steps, ema=ema)
 
 
-def in_order(model: nn.Module, learner: Learner, batch_size: int, steps: int) -> Algorithm:
+def in_order(
+    model: nn.Module, learner: Learner, batch_size: int, steps: int, *, ema: float = 0.99
+) -> Algorithm:
     """A model with an order of its values, and what trains it."""
     return Algorithm(
         model,
@@ -45,7 +49,7 @@ def in_order(model: nn.Module, learner: Learner, batch_size: int, steps: int) ->
         batch_size=batch_size,
         steps=steps,
         constraints=("ordered",),
-        ema=0.99,
+        ema=ema,
     )
 
 
