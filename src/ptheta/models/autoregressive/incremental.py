@@ -30,8 +30,7 @@ class Incremental:
         self, stack: MaskedStack, activation: nn.Module, n: int, context: Tensor | None
     ) -> None:
         self.count = len(stack.order)
-        # modules look for hooks at each call
-        self.activation: Callable[[Tensor], Tensor] = activation.forward
+        self.activate = _into(activation)
         *layers, outputs = [_Units(degrees, self.count) for degrees in stack.degrees]
         states = [_States(units, n, stack.output[0]) for units in layers]
         self.inputs, self.states = states[0], states[1:]
@@ -52,7 +51,7 @@ class Incremental:
         last = rank - 1
         for layer, states in zip(self.hidden, self.states, strict=True):
             if states.units.counts[rank]:
-                states[last].copy_(self.activation(layer(last)))
+                self.activate(layer(last), states[last])
         found = [layer(rank) for layer in self.outputs]
         return found[0] if len(found) == 1 else found[0] + found[1]
 
@@ -68,6 +67,14 @@ class Incremental:
             layer.begin(range(rank - 1, stop - 1), known)
         for layer in self.outputs:
             layer.begin(range(rank, stop), known)
+
+
+def _into(activation: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """What applies an activation and writes to a second tensor."""
+    if type(activation) is nn.ReLU:
+        return lambda x, to: torch.clamp_min(x, 0, out=to)
+    apply = activation.forward  # a module looks for hooks at each call
+    return lambda x, to: to.copy_(apply(x))
 
 
 class _Units:

@@ -4,7 +4,7 @@ __all__ = ["Affine", "Shift", "Univariate"]
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -99,10 +99,15 @@ class Affine(Univariate):
     """
 
     bound: float = 2.0
+    _bound: Tensor = field(init=False, repr=False, compare=False)
+    _narrow: Tensor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.bound < math.inf:
             raise ValueError(f"the bound of the log-scale must be above 0, got {self.bound}")
+        # as tensors, since numbers are twice as dear where values are drawn one by one
+        for name, value in (("_bound", self.bound), ("_narrow", 1 / self.bound)):
+            object.__setattr__(self, name, torch.tensor(value, device="cpu"))
 
     @property
     def size(self) -> int:
@@ -110,10 +115,10 @@ class Affine(Univariate):
 
     def forward(self, z: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         raw, shift = coefficients
-        log_slope = torch.tanh(raw * (1 / self.bound)) * self.bound
+        log_slope = torch.tanh(raw * self._narrow) * self._bound
         return torch.addcmul(shift, z, log_slope.exp()), log_slope
 
     def inverse(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         raw, shift = coefficients
-        log_slope = torch.tanh(raw * (1 / self.bound)) * -self.bound
+        log_slope = torch.tanh(raw * self._narrow) * -self._bound
         return (x - shift) * log_slope.exp(), log_slope
