@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import dequantising, standardising
+from ptheta.data.bridging import dequantising, standardising
 from ptheta.protocols import capabilities
 from ptheta.random import seeded
 from ptheta.spaces import Discrete, Positive, Real

@@ -10,10 +10,8 @@ from ptheta.data.bridges import (
     Logit,
     Scale,
     Standardise,
-    dequantising,
-    scaling,
-    standardising,
 )
+from ptheta.data.bridging import dequantising, scaling, standardising
 from ptheta.errors import PthetaError
 from ptheta.random import seeded
 from ptheta.spaces import Binary, Categorical, Column, Discrete, Positive, Real, Table

@@ -2,7 +2,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from ptheta.data.bridges import standardising
+from ptheta.data.bridging import standardising
 from ptheta.models.tractable.independent import Independent
 from ptheta.objectives.types import Batch
 from ptheta.spaces import Discrete

@@ -26,7 +26,8 @@ from typing import Any, Generic, Protocol, TypeVar, overload, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from ptheta.data.bridges import Bridge, standardising
+from ptheta.data.bridges import Bridge
+from ptheta.data.bridging import standardising
 from ptheta.protocols import (
     SupportsClassify,
     SupportsComplete,

@@ -8,24 +8,31 @@ from __future__ import annotations
 
 __all__ = ["STANDARD", "Standard", "Whole", "read_standard"]
 
-import gzip
 import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ptheta.data.contents import Arrays, Contents, Frame, Sentences, Text
-from ptheta.data.homes import FETCHERS, spoken_digits_of
-from ptheta.data.tables import read_table
-from ptheta.data.text import lines_of
+from ptheta.data.contents import Contents
+from ptheta.data.homes import FETCHERS
+from ptheta.data.standard_files import (
+    adult,
+    binarized_mnist,
+    cifar_subset,
+    eng_fra,
+    freyfaces,
+    miniboone,
+    mnist,
+    msnbc,
+    omniglot,
+    packed,
+    shakespeare,
+    spoken_digits,
+    uci,
+)
 from ptheta.errors import PthetaError
-from ptheta.spaces import Binary, Discrete
 
 
 @dataclass(frozen=True)
@@ -137,163 +144,6 @@ def _amiss(folder: Path, file: str) -> str:
     return "" if found == digest else f"{path} is not the file that the manifest describes"
 
 
-def _idx(path: Path) -> NDArray[np.uint8]:
-    data = gzip.decompress(path.read_bytes())
-    dimensions = data[3]
-    shape = np.frombuffer(data, ">i4", dimensions, 4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}
-
-
-def _stretches(**lengths: int) -> dict[str, NDArray[np.int64]]:
-    ends = np.cumsum([0, *lengths.values()])
-    return {name: np.arange(ends[i], ends[i + 1]) for i, name in enumerate(lengths)}
-
-
-def _mnist(paths: Sequence[Path]) -> Contents:
-    train, train_labels, test, test_labels = map(_idx, paths)
-    x = np.concatenate([train, test])[:, None]
-    return Arrays(
-        where="",
-        x=x,
-        labels={"label": np.concatenate([train_labels, test_labels])},
-        space=Discrete(x.shape[1:], 256, layout="image"),
-        parts=_stretches(train=50_000, validation=10_000, test=10_000),
-    )
-
-
-def _packed(paths: Sequence[Path], shape: tuple[int, ...] | None = None) -> Contents:
-    found = _arrays(paths[0])
-    size = int(found["n_vars"])
-    rows = {name: found[name] for name in ("train", "valid", "test") if name in found}
-    x = np.concatenate([np.unpackbits(bits, axis=1)[:, :size] for bits in rows.values()])
-    lengths = {{"valid": "validation"}.get(name, name): len(bits) for name, bits in rows.items()}
-    shape = shape or (size,)
-    return Arrays(
-        where="",
-        x=x.reshape(-1, *shape),
-        space=Binary(shape, "image" if len(shape) == 3 else "vector"),
-        parts=_stretches(**lengths),
-    )
-
-
-def _binarized_mnist(paths: Sequence[Path]) -> Contents:
-    return _packed(paths, (1, 28, 28))
-
-
-def _msnbc(paths: Sequence[Path]) -> Contents:
-    found = _packed(paths)
-    # without the training rows, the validation rows are what there is to fit to
-    return replace(found, parts={"train": found.parts["validation"], "test": found.parts["test"]})
-
-
-def _omniglot(paths: Sequence[Path]) -> Contents:
-    found = _arrays(paths[0])
-    x = found["images"][:, None]
-    held_out = found["drawer"] >= 16
-    return Arrays(
-        where="",
-        x=x,
-        labels={"label": found["alphabet_names"][found["alphabet"]]},
-        space=Discrete(x.shape[1:], 256, layout="image"),
-        parts={"train": np.flatnonzero(~held_out), "test": np.flatnonzero(held_out)},
-    )
-
-
-def _freyfaces(paths: Sequence[Path]) -> Contents:
-    x = _arrays(paths[0])["images"][:, None]
-    splits = (1565 / 1965, 200 / 1965, 200 / 1965)
-    space = Discrete(x.shape[1:], 256, layout="image")
-    return Arrays(where="", x=x, space=space, splits=splits)
-
-
-def _cifar_subset(paths: Sequence[Path]) -> Contents:
-    found = _arrays(paths[0])
-    x = np.concatenate([_from_differences(found[f"{part}_residual"]) for part in ("train", "test")])
-    labels = np.concatenate([found["train_labels"], found["test_labels"]])
-    return Arrays(
-        where="",
-        x=x,
-        labels={"label": found["class_names"][labels]},
-        space=Discrete(x.shape[1:], 256, layout="image"),
-        parts=_stretches(train=3600, validation=400, test=1000),
-    )
-
-
-def _from_differences(residual: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    down = np.cumsum(residual, axis=2, dtype=np.uint8)
-    pixels = np.cumsum(down, axis=3, dtype=np.uint8)
-    pixels[:, 0] += pixels[:, 1]
-    pixels[:, 2] += pixels[:, 1]
-    return pixels
-
-
-def _uci(names: str, leave_out: Sequence[int] = ()) -> Callable[..., Contents]:
-    columns = names.split()
-
-    def read(paths: Sequence[Path]) -> Contents:
-        import pandas as pd
-
-        found = _arrays(paths[0])
-        keep = [i for i in range(found["data"].shape[1]) if i not in leave_out]
-        test = np.unpackbits(found["test_mask"][0])[: int(found["n_rows"])].astype(bool)
-        return Frame(
-            where="",
-            frame=pd.DataFrame(found["data"][:, keep], columns=[columns[i] for i in keep]),
-            parts={"train": np.flatnonzero(~test), "test": np.flatnonzero(test)},
-        )
-
-    return read
-
-
-def _miniboone(paths: Sequence[Path]) -> Contents:
-    x = _arrays(paths[0])["data"]
-    return Arrays(where="", x=x, columns=tuple(f"v{i + 1}" for i in range(x.shape[1])))
-
-
-def _adult(paths: Sequence[Path]) -> Contents:
-    import pandas as pd
-
-    train, test = map(read_table, paths)
-    return Frame(
-        where="",
-        frame=pd.concat([train, test], ignore_index=True),
-        parts=_stretches(train=len(train), test=len(test)),
-    )
-
-
-def _shakespeare(paths: Sequence[Path]) -> Contents:
-    text = gzip.decompress(paths[0].read_bytes()).decode("utf-8")
-    return Text(where="", text=text, splits=(0.8, 0.1, 0.1))
-
-
-def _eng_fra(paths: Sequence[Path]) -> Contents:
-    lines = lines_of(gzip.decompress(paths[0].read_bytes()).decode("utf-8"))
-    parts, english, french = zip(*(line.split("\t") for line in lines), strict=True)
-    names = {"train": "train", "validation": "valid", "test": "test"}
-    return Sentences(
-        where="",
-        sentences=french,
-        given={"english": english},
-        parts={ours: np.flatnonzero(np.array(parts) == theirs) for ours, theirs in names.items()},
-    )
-
-
-def _spoken_digits(paths: Sequence[Path]) -> Contents:
-    found = _arrays(paths[0])
-    samples = (found["audio_hi"].astype(np.uint16) << 8 | found["audio_lo"]).view(np.int16)
-    return spoken_digits_of(
-        np.split(samples, np.cumsum(found["length"])[:-1]),
-        digits=found["digit"],
-        speakers=found["speaker_names"][found["speaker"]],
-        takes=found["take"],
-    )
-
-
 _MNIST = tuple(
     f"images/mnist/{part}-{what}-ubyte.gz"
     for part in ("train", "t10k")
@@ -303,7 +153,7 @@ _SUBSET = "A subset of CIFAR-10: 5,000 of its 60,000 images; not comparable with
 
 
 def _binary(title: str, file: str, note: str = "") -> Standard:
-    return Standard(f"binary density set: {title}", (f"binary/{file}.npz",), _packed, note)
+    return Standard(f"binary density set: {title}", (f"binary/{file}.npz",), packed, note)
 
 
 def _table(title: str, file: str, read: Callable[..., Contents], note: str = "") -> Standard:
@@ -311,29 +161,29 @@ def _table(title: str, file: str, read: Callable[..., Contents], note: str = "")
 
 
 STANDARD: Mapping[str, Standard | Whole] = {
-    "mnist": Standard("handwritten digits, 28 x 28 grey", _MNIST, _mnist),
+    "mnist": Standard("handwritten digits, 28 x 28 grey", _MNIST, mnist),
     "binarized-mnist": Standard(
         "handwritten digits, 28 x 28, binarised once and for all",
         ("images/binarized_mnist.npz",),
-        _binarized_mnist,
+        binarized_mnist,
     ),
     "omniglot": Standard(
         "handwritten characters of 50 alphabets, 28 x 28 grey",
         ("images/omniglot28.npz",),
-        _omniglot,
+        omniglot,
         "Reduced from the original images; not comparable with figures on Burda's 28 x 28 file. "
         "Drawers 16 to 20 are the test rows.",
     ),
     "freyfaces": Standard(
         "one face in a video, 28 x 20 grey",
         ("images/freyfaces.npz",),
-        _freyfaces,
+        freyfaces,
         "Frames of one video: neighbours fall on both sides of the split, so held-out figures "
         "flatter.",
     ),
     "cifar10": Whole("small colour photographs of 10 classes, 32 x 32", "cifar10-subset"),
     "cifar10-subset": Standard(
-        "5,000 images of CIFAR-10", ("images/cifar10_subset.npz",), _cifar_subset, _SUBSET
+        "5,000 images of CIFAR-10", ("images/cifar10_subset.npz",), cifar_subset, _SUBSET
     ),
     "nltcs": _binary("disability survey, 16 variables", "nltcs"),
     "plants": _binary("where plants grow, 69 variables", "plants"),
@@ -343,7 +193,7 @@ STANDARD: Mapping[str, Standard | Whole] = {
     "msnbc": Standard(
         "binary density set: pages visited, 17 variables",
         ("binary/msnbc.npz",),
-        _msnbc,
+        msnbc,
         "Incomplete: the official training rows are missing, and the validation rows stand in for "
         "them; not comparable with published figures.",
     ),
@@ -362,7 +212,7 @@ STANDARD: Mapping[str, Standard | Whole] = {
     "concrete": _table(
         "strength of concrete, 9 columns",
         "concrete",
-        _uci(
+        uci(
             "cement slag fly_ash water superplasticizer coarse_aggregate fine_aggregate age "
             "strength"
         ),
@@ -370,7 +220,7 @@ STANDARD: Mapping[str, Standard | Whole] = {
     "energy": _table(
         "heating of buildings, 9 columns",
         "energy",
-        _uci(
+        uci(
             "compactness surface_area wall_area roof_area height orientation glazing_area "
             "glazing_distribution heating_load"
         ),
@@ -378,12 +228,12 @@ STANDARD: Mapping[str, Standard | Whole] = {
     "kin8nm": _table(
         "a robot's arm, 9 columns",
         "kin8nm",
-        _uci("theta1 theta2 theta3 theta4 theta5 theta6 theta7 theta8 distance"),
+        uci("theta1 theta2 theta3 theta4 theta5 theta6 theta7 theta8 distance"),
     ),
     "naval": _table(
         "a ship's turbine, 14 columns",
         "naval",
-        _uci(
+        uci(
             "lever speed turbine_torque turbine_rpm generator_rpm starboard_torque port_torque t48 "
             "t1 t2 p48 p1 p2 exhaust_pressure injection fuel_flow compressor_decay "
             "turbine_decay",
@@ -394,17 +244,17 @@ STANDARD: Mapping[str, Standard | Whole] = {
     "power-plant": _table(
         "output of a power plant, 5 columns",
         "power_plant",
-        _uci("temperature vacuum pressure humidity output"),
+        uci("temperature vacuum pressure humidity output"),
     ),
     "protein": _table(
         "structure of proteins, 10 columns",
         "protein",
-        _uci("f1 f2 f3 f4 f5 f6 f7 f8 f9 rmsd"),
+        uci("f1 f2 f3 f4 f5 f6 f7 f8 f9 rmsd"),
     ),
     "wine-red": _table(
         "red wines, 12 columns",
         "wine_red",
-        _uci(
+        uci(
             "fixed_acidity volatile_acidity citric_acid residual_sugar chlorides free_sulfur "
             "total_sulfur density ph sulphates alcohol quality"
         ),
@@ -412,37 +262,37 @@ STANDARD: Mapping[str, Standard | Whole] = {
     "yacht": _table(
         "resistance of yachts, 7 columns",
         "yacht",
-        _uci("buoyancy prismatic length_displacement beam_draught length_beam froude resistance"),
+        uci("buoyancy prismatic length_displacement beam_draught length_beam froude resistance"),
     ),
     "miniboone-head": Standard(
         "the first 1,523 rows of MiniBooNE, 43 columns",
         ("tabular/miniboone_head.npz",),
-        _miniboone,
+        miniboone,
         "A fragment of the head of MiniBooNE; not comparable with published figures.",
     ),
     "adult": Standard(
         "census of incomes: mixed columns, missing values",
         ("tabular/adult_train.csv.gz", "tabular/adult_test.csv.gz"),
-        _adult,
+        adult,
     ),
     "shakespeare": Standard(
         "plays in one text, as windows of characters",
         ("text/tinyshakespeare.txt.gz",),
-        _shakespeare,
+        shakespeare,
         "The last tenth of the text, usually called validation, is the test split.",
     ),
     "eng-fra": Whole("English sentences and their French translations", "eng-fra-subset"),
     "eng-fra-subset": Standard(
         "40,000 short English sentences and their French translations",
         ("text/eng_fra_subset.tsv.gz",),
-        _eng_fra,
+        eng_fra,
         "A subset of the pairs of Tatoeba: short sentences, each once; not comparable with "
         "published figures. Its French sentences are the examples, 'english' is the context.",
     ),
     "spoken-digits": Standard(
         "recordings of digits by six speakers, 8 kHz, as windows of samples",
         ("audio/fsdd_subset.npz",),
-        _spoken_digits,
+        spoken_digits,
         "900 of the 3,000 recordings of the Free Spoken Digit Dataset: all of its test recordings "
         "(takes 0 to 4), and takes 5 to 14. 'digit' and 'speaker' can be the context.",
     ),

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import standardising
+from ptheta.data.bridging import standardising
 from ptheta.errors import PthetaError
 from ptheta.models.heads import on_reals
 from ptheta.models.tractable.logistic_regression import LogisticRegression

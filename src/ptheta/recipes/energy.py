@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import dequantising
+from ptheta.data.bridging import dequantising
 from ptheta.inference.adapters import WithMCMC
 from ptheta.inference.langevin import MALA
 from ptheta.models.energy.energy import Energy

@@ -3,7 +3,7 @@
 __all__ = ["gan"]
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import dequantising
+from ptheta.data.bridging import dequantising
 from ptheta.models.implicit.generator import Generator
 from ptheta.networks.context import ContextFeatures
 from ptheta.networks.residual import ResidualMLP

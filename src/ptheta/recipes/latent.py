@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from ptheta.data.bridged import bridged, standardised
-from ptheta.data.bridges import dequantising
+from ptheta.data.bridging import dequantising
 from ptheta.models.heads import on_reals
 from ptheta.models.latent.covariances import COVARIANCES
 from ptheta.models.latent.gmm import GaussianMixture

@@ -7,7 +7,7 @@ from typing import Annotated
 from annotated_types import Ge
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import dequantising
+from ptheta.data.bridging import dequantising
 from ptheta.errors import PthetaError
 from ptheta.inference.adapters import WithAnnealedLangevin
 from ptheta.inference.annealed import matched_step

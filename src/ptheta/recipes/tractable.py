@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Ge
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import standardising
+from ptheta.data.bridging import standardising
 from ptheta.errors import PthetaError, nearest
 from ptheta.models.heads import on_reals
 from ptheta.models.tractable.bayesian_network import BayesianNetwork, cycle_of

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import dequantising
+from ptheta.data.bridging import dequantising
 from ptheta.models.flows.dequantisation import LevelNoise
 from ptheta.random import seeded
 from ptheta.spaces import Discrete

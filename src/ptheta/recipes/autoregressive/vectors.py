@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from ptheta.data.bridged import bridged, standardised
-from ptheta.data.bridges import scaling, standardising
+from ptheta.data.bridging import scaling, standardising
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.eonade import EoNADE
 from ptheta.models.autoregressive.made import MADE

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge, Lt
 
-from ptheta.data.bridges import dequantising
+from ptheta.data.bridging import dequantising
 from ptheta.errors import PthetaError
 from ptheta.models.flows.bases import Gaussian
 from ptheta.models.flows.bijections import Bijection, Composition

@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Gt, Lt
 from torch import nn
 
-from ptheta.data.bridges import dequantising
+from ptheta.data.bridging import dequantising
 from ptheta.errors import PthetaError
 from ptheta.models.flows.bases import Gaussian
 from ptheta.models.flows.bijections import Bijection, Composition, Reshaped

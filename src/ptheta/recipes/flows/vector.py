@@ -8,7 +8,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import nn
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import Bridge, dequantising
+from ptheta.data.bridges import Bridge
+from ptheta.data.bridging import dequantising
 from ptheta.errors import PthetaError
 from ptheta.models.flows.bases import Base, Gaussian
 from ptheta.models.flows.bijections import Bijection
