@@ -22,18 +22,21 @@ class NotConverged(PthetaError):
         rows: The number of rows for which it was not found.
         of: The number of rows.
         steps: The number of steps that were taken.
+        finite: Whether those rows held numbers that are finite.
 
     Example:
         >>> str(NotConverged("the inverse of a layer", rows=2, of=10, steps=100)).split(". ")[0]
         'the inverse of a layer was not found for 2 of 10 rows in 100 steps'
     """
 
-    def __init__(self, sought: str, *, rows: int, of: int, steps: int) -> None:
-        super().__init__(
-            f"{sought} was not found for {rows} of {of} rows in {steps} steps. A layer that "
-            "training has made too steep, or not finite, does that: fit again with a smaller "
-            "learning_rate."
+    def __init__(self, sought: str, *, rows: int, of: int, steps: int, finite: bool = True) -> None:
+        why = (
+            "A layer that training has made too steep, or not finite, does that: fit again with a "
+            "smaller learning_rate."
+            if finite
+            else "They hold what is missing or infinite: leave those rows out."
         )
+        super().__init__(f"{sought} was not found for {rows} of {of} rows in {steps} steps. {why}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -28,6 +28,22 @@ MIXED = Table(
 NUMERIC = Table(MIXED.columns[:3])
 
 
+@pytest.mark.parametrize("alpha", [-0.1, 0.0, 1e-9, 0.5, 0.7, math.nan])
+def test_a_logit_has_a_margin(alpha):
+    with pytest.raises(ValueError, match="the margin of a logit is from 1e-6 to below 0.5"):
+        Logit(levels=4, alpha=alpha)
+
+
+@pytest.mark.parametrize("alpha", [1e-6, 0.4999])
+def test_a_logit_takes_levels_up_to_their_ends_and_back(alpha):
+    x = torch.tensor([[0.0, 128.5, 256.0]])
+    u, log_det = Logit(levels=256, alpha=alpha).to_reals(x)
+    assert u.isfinite().all()
+    assert log_det.isfinite().all()
+    # near its ends the map is flat, and a margin of 1e-6 leaves three digits
+    torch.testing.assert_close(Logit(256, alpha).to_data(u), x, rtol=1e-3, atol=1e-2)
+
+
 def rows(space, n=200):
     """Examples of any space, seeded."""
     with seeded(0):

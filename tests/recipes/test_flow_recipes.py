@@ -8,13 +8,16 @@ import torch
 from torch import nn
 
 from ptheta.data.bridges import Logit
+from ptheta.errors import PthetaError
 from ptheta.models.flows.autoregressive import MaskedAutoregressive
 from ptheta.models.flows.image_coupling import ChannelCoupling, CheckerboardCoupling
 from ptheta.models.flows.linear import ActNorm
 from ptheta.networks.convolutional import ContextConv2d
+from ptheta.networks.lipschitz import LipSwish
+from ptheta.objectives.score_matching import ScoreMatching, SlicedScoreMatching
 from ptheta.random import seeded
 from ptheta.recipes.registry import build
-from ptheta.spaces import Discrete, Real
+from ptheta.spaces import Categorical, Discrete, Real
 from ptheta.testing.examples import example_rows
 
 VECTOR, IMAGE = Real((5,)), Real((1, 4, 4), layout="image")
@@ -189,3 +192,90 @@ def test_levels_through_a_logit_have_a_bound_that_is_a_bound(name):
         bounds = torch.stack([model.eval().elbo(every) for _ in range(64)]).mean(dim=0)
     # the mean of draws is below log p(x), and p sums to one at most; no more than noise above
     assert 0.1 < bounds.exp().sum() < 1.02
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [n for n in OF_VECTORS if n not in ("nice", "realnvp")])
+@pytest.mark.parametrize("features", [1, 3])
+def test_a_flow_starts_near_the_gaussian_that_standardised_data_are(name, features):
+    if name == "nsf-coupling" and features == 1:
+        pytest.skip("a coupling needs two values")
+    x = torch.randn(2000, features)
+    for seed in range(3):
+        with seeded(seed):
+            model = build(name, Real((features,))).model.model.eval()
+        model.initialize(x)
+        excess = -model.log_prob(x).mean() - features * (0.5 + 0.5 * math.log(2 * math.pi))
+        assert excess.abs() < 0.5 * features
+
+
+def test_values_are_dealt_out_anew_after_both_halves_have_moved():
+    steps = flow_of("realnvp", VECTOR, layers=6).bijection.steps
+    kinds = [type(step).__name__ for step in steps]
+    pair = ["Coupling", "Coupling"]
+    assert kinds == [*pair, "Permutation", *pair, "Permutation", *pair]
+
+
+def shares(model):
+    found = {module.p for module in model.modules() if isinstance(module, nn.Dropout)}
+    return found or {0.0}
+
+
+@pytest.mark.parametrize("name", ["nice", "realnvp", "nsf-coupling", "maf", "nsf-autoregressive"])
+def test_units_are_dropped_where_values_are_many(name):
+    assert shares(flow_of(name, Real((16,)))) == {0.0}
+    assert shares(flow_of(name, Real((17,)))) == {0.2}
+    assert shares(flow_of(name, Real((17,)), dropout=0.1)) == {0.1}
+
+
+def test_no_units_are_dropped_where_scores_are_iterated():
+    assert shares(flow_of("iaf", Real((17,)))) == {0.0}
+
+
+@pytest.mark.parametrize("name", ["glow", "realnvp-multiscale"])
+def test_units_are_dropped_where_images_are_small(name):
+    small, large = (Real((1, side, side), layout="image") for side in (16, 20))
+    assert shares(flow_of(name, small)) == {0.2}
+    assert shares(flow_of(name, large)) == {0.0}
+    assert shares(flow_of(name, large, dropout=0.3)) == {0.3}
+
+
+def test_what_leaves_glow_depends_on_the_context():
+    algorithm = build("glow", IMAGE, Categorical(categories=3), settings=SMALL["glow"])
+    prior = algorithm.model.model.bijection.steps[0].steps[0]
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.normal_()
+    image, classes = torch.randn(1, 4, 2, 2).expand(2, -1, -1, -1), torch.eye(3)[:2]
+    one, other = prior(image, classes)
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("i-resnet", nn.ELU), ("residual-flow", LipSwish)])
+def test_residual_recipes_have_the_activation_of_their_paper(name, kind):
+    kinds = {type(module) for module in flow_of(name, VECTOR).modules()}
+    assert kinds & {nn.ELU, LipSwish} == {kind}
+
+
+@pytest.mark.parametrize(("features", "kind"), [(16, ScoreMatching), (17, SlicedScoreMatching)])
+def test_score_matching_takes_the_divergence_whole_where_values_are_few(features, kind):
+    learner = build("realnvp", Real((features,)), settings={"objective": "score-matching"}).learner
+    assert type(learner.objective) is kind
+
+
+@pytest.mark.parametrize("name", [*WITH_LOGIT, "glow", "realnvp-multiscale"])
+def test_a_margin_of_0_leaves_the_logit_out_and_one_too_small_is_a_sentence(name):
+    space = Discrete((1, 4, 4), levels=4, layout="image")
+    bridge = build(name, space, settings={"logit": 0}).model.bridge
+    assert not any(isinstance(step, Logit) for step in bridge.steps)
+    with pytest.raises(PthetaError, match="the margin of a logit is from 1e-6"):
+        build(name, space, settings={"logit": 1e-9})
+
+
+@pytest.mark.parametrize("settings", [{}, {"logit": 0.05}])
+def test_levels_that_are_none_have_no_probability(settings):
+    model = build("realnvp", Discrete((3,), levels=17), settings=settings).model
+    model.initialize(torch.randint(0, 17, (50, 3)))
+    bound = model.eval().elbo(torch.tensor([[0, 16, 3], [0, 17, 3], [200, 200, 200]]))
+    assert bound[0].isfinite()
+    assert bound[1:].tolist() == [-math.inf, -math.inf]

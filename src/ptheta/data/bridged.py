@@ -279,7 +279,9 @@ def _log_prob(
     c: Tensor | None,
 ) -> Tensor:
     u, log_det = self.bridge.to_reals(_checked(self, x))
-    return self.model.log_prob(u, c) + log_det
+    log_prob = self.model.log_prob(u, c) + log_det
+    # in training, where a look at every value would cost, the data have been looked at before
+    return log_prob if self.training else log_prob.where(self.space.contains(x), -torch.inf)
 
 
 @torch.no_grad()

@@ -187,11 +187,17 @@ class Logit(Bridge):
 
     Arguments:
         levels: The upper end of the interval.
-        alpha: How far the ends are kept from 0 and 1.
+        alpha: How far the ends are kept from 0 and 1: from 1e-6, below which they round to them,
+            and below 0.5.
+
+    Raises:
+        ValueError: alpha is none of these.
     """
 
     def __init__(self, levels: int, alpha: float = 0.05) -> None:
         super().__init__()
+        if not 1e-6 <= alpha < 0.5:
+            raise ValueError(f"the margin of a logit is from 1e-6 to below 0.5, got {alpha}")
         self.levels = levels
         self.alpha = alpha
 

@@ -72,7 +72,8 @@ def dequantising(
 
     Arguments:
         space: The space of the data.
-        logit: The margin of the logit that dequantised levels pass through; None leaves it out.
+        logit: The margin of the logit that dequantised levels pass through; 0 or None leaves it
+            out.
         flat: Whether examples become vectors, and do not keep their shape.
         noise: What draws the noise of levels given the data; None means uniform noise.
 
@@ -81,14 +82,14 @@ def dequantising(
 
     Raises:
         PthetaError: There are unordered categories, or values that may be missing, or a logit is
-            asked for where there are no levels.
+            asked for where there are no levels, or with a margin that it cannot have.
     """
     categorical = _mask(space, Categorical)
     if categorical.any():
         raise PthetaError(
             f"unordered categories have no place on the reals{_named(space, categorical)}."
         )
-    if logit is not None and not isinstance(space, Discrete):
+    if logit and not isinstance(space, Discrete):
         raise PthetaError(f"a logit is for levels, and this is {space.describe()}.")
     if isinstance(space, Table) and space.missing:
         gaps = torch.tensor([column.missing for column in space.columns])
@@ -105,13 +106,20 @@ def dequantising(
             levels[list(group.positions)] = group.space.levels
     if (levels > 0).any():
         steps.append(Dequantise(levels.reshape(space.shape), space.dtype, noise))
-    if logit is not None and isinstance(space, Discrete):
-        steps.append(Logit(space.levels, logit))
+    if logit and isinstance(space, Discrete):
+        steps.append(_logit(space.levels, logit))
     dtype = torch.float64 if isinstance(space, Table) else torch.float32
     steps.append(Standardise(space.shape, dtype=dtype))
     if flat:
         steps.append(Flatten(space.shape))
     return Chain(steps)
+
+
+def _logit(levels: int, margin: float) -> Logit:
+    try:
+        return Logit(levels, margin)
+    except ValueError as error:
+        raise PthetaError(f"{error}; 0 leaves the logit out.") from None
 
 
 def _named(space: Space, mask: Tensor) -> str:

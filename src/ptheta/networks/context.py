@@ -171,8 +171,8 @@ def check_features(context: Tensor | None, context_features: int) -> None:
         context_features: The number of features that the layer reads; 0 means none.
 
     Raises:
-        ValueError: The layer reads features of a context, and none are given, or the other way
-            round.
+        ValueError: The layer reads features of a context, and none are given, or more or fewer, or
+            the other way round.
     """
     if context is None and context_features:
         raise ValueError(
@@ -181,6 +181,11 @@ def check_features(context: Tensor | None, context_features: int) -> None:
         )
     if context is not None and not context_features:
         raise ValueError("this layer was made without context, but a context is given")
+    if context is not None and context.shape[-1] != context_features:
+        raise ValueError(
+            f"this layer reads {context_features} features of a context, got a context of shape "
+            f"{tuple(context.shape)}"
+        )
 
 
 def check_context(

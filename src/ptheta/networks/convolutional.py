@@ -5,7 +5,7 @@ __all__ = ["ContextConv2d", "ResidualCNN"]
 import torch
 from torch import Tensor, nn
 
-from ptheta.networks.context import ContextShift
+from ptheta.networks.context import ContextShift, check_features
 
 
 class ContextConv2d(nn.Module):
@@ -37,6 +37,7 @@ class ContextConv2d(nn.Module):
     ) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        self.context_features = context_features
         self.shift = ContextShift.of(context_features, out_channels)
         if zero:
             for parameter in self.parameters():
@@ -49,6 +50,7 @@ class ContextConv2d(nn.Module):
             x: The inputs, with shape (batch, in_channels, height, width).
             context: The features of the context, with shape (batch, context_features), or None.
         """
+        check_features(context, self.context_features)
         y = self.convolution(x)
         return y if self.shift is None else y + self.shift(context)[:, :, None, None]
 

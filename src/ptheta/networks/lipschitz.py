@@ -144,6 +144,9 @@ class BoundedConv2d(Bounded):
         kernel_size: The width of the kernel, an odd number.
         size: The height and width of the images.
         bound: The largest singular value that is allowed.
+
+    Raises:
+        ValueError: The kernel is not of odd width.
     """
 
     def __init__(
@@ -155,6 +158,8 @@ class BoundedConv2d(Bounded):
         bound: float,
     ) -> None:
         super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"a kernel has a pixel in its middle: an odd width, not {kernel_size}")
         self.bound = bound
         self.reach = kernel_size // 2
         # a kernel of one pixel treats all frequencies alike

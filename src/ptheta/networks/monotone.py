@@ -21,7 +21,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from ptheta.networks.causal import raster
-from ptheta.networks.context import ContextShift
+from ptheta.networks.context import ContextShift, check_features
 from ptheta.networks.masked import MaskedLinear
 
 
@@ -54,9 +54,11 @@ class MonotoneLinear(Monotone):
         super().__init__()
         self.layer = MaskedLinear(outputs[:, None] >= inputs)
         self.register_buffer("own", outputs[:, None] == inputs, persistent=False)
+        self.context_features = context_features
         self.given = ContextShift.of(context_features, len(outputs))
 
     def forward(self, x: Tensor, slope: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        check_features(context, self.context_features)
         weight, bias = self.layer.weight_and_bias
         weight = _sized(weight, self.own)
         y = F.linear(x, weight, bias)
@@ -81,12 +83,14 @@ class MonotoneConv2d(Monotone):
         self, inputs: Tensor, outputs: Tensor, kernel_size: int, context_features: int = 0
     ) -> None:
         super().__init__()
+        self.context_features = context_features
         self.layer = raster(inputs, outputs, kernel_size, context_features=context_features)
         own = torch.zeros_like(self.layer.mask, dtype=torch.bool)
         own[:, :, self.layer.above, self.layer.left] = outputs[:, None] == inputs
         self.register_buffer("own", own, persistent=False)
 
     def forward(self, x: Tensor, slope: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        check_features(context, self.context_features)
         weight = _sized(self.layer.weight, self.own)
         y: Tensor = functional_call(self.layer, {"weight": weight}, (x, context))
         row, column = self.layer.above, self.layer.left

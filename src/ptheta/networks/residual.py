@@ -6,7 +6,10 @@ from torch import Tensor, nn
 
 
 class ResidualMLP(nn.Module):
-    r"""Blocks that each add to what is before them, :math:`h + W_2 \phi(W_1 \phi(h) + V c)`.
+    r"""Blocks that each add to what is before them.
+
+    A block is :math:`h + W_2 \phi(W_1 \nu(h) + V c)`, with :math:`\nu` a layer normalisation and
+    :math:`\phi(a) = a \, \sigma(a)`.
 
     The last layer of every block starts at zero, so that the network starts out linear.
 

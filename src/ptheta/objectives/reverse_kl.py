@@ -34,8 +34,10 @@ class ReverseKL:
         """The loss in nats, over as many draws as the batch has rows; its data are not used.
 
         Raises:
-            ValueError: The target does not give one number for each draw.
+            ValueError: The batch has no row, or the target does not give one number for each draw.
         """
+        if not len(batch.x):
+            raise ValueError("there is a draw for each row of the batch, and it has none")
         x, log_prob = model.rsample_and_log_prob(len(batch.x), batch.context)
         log_target = self.target(x)
         if log_target.shape != log_prob.shape:

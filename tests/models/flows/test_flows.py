@@ -9,14 +9,16 @@ from ptheta.models.flows.bases import Gaussian
 from ptheta.models.flows.bijections import Composition, Inverse, Permutation
 from ptheta.models.flows.coupling import Coupling
 from ptheta.models.flows.flow import Flow
-from ptheta.models.flows.linear import LULinear
-from ptheta.models.flows.mint import mint_of_vectors
+from ptheta.models.flows.image_coupling import ChannelCoupling, CheckerboardCoupling
+from ptheta.models.flows.linear import ActNorm, LULinear, Scaling
+from ptheta.models.flows.mint import mint_of_images, mint_of_vectors
 from ptheta.models.flows.planar import Planar
 from ptheta.models.flows.radial import Radial
 from ptheta.models.flows.residual import Residual
 from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Shift
 from ptheta.networks.contraction import contraction_of_vectors
+from ptheta.networks.convolutional import ResidualCNN
 from ptheta.random import seeded
 from ptheta.spaces import Categorical
 
@@ -145,6 +147,10 @@ def test_a_composition_may_be_given_by_a_generator_and_changed():
     [
         (lambda: Coupling(Affine(), 1), "a coupling needs at least two values"),
         (lambda: Permutation(torch.tensor([0, 0, 1])), "expected an order of 3 values"),
+        (lambda: Permutation(torch.tensor([0.0, 1.0])), "expected an order of 2 values"),
+        (lambda: RationalQuadratic(least=0.0), "a bin must have some of the box"),
+        (lambda: LULinear(torch.zeros(0, 0)), "expected a square matrix"),
+        (lambda: mint_of_images((1, 4, 4), [2], kernel_size=4), "an odd width, not 4"),
         (lambda: RationalQuadratic(bins=1500), "expected from 1 to 999 bins"),
         (lambda: RationalQuadratic(bins=0), "expected from 1 to 999 bins"),
         (lambda: RationalQuadratic(temper=0.0), "must be above 0"),
@@ -174,6 +180,66 @@ def test_a_context_that_is_missing_is_never_passed_over(bijection):
     for verb in (bijection, bijection.inverse):
         with torch.no_grad(), pytest.raises(ValueError, match="reads 3 features of a context"):
             verb(torch.zeros(4, 2))
+
+
+def conditioner(inputs, outputs):
+    return ResidualCNN(inputs, outputs, hidden_channels=4)
+
+
+@pytest.mark.parametrize(
+    ("bijection", "shape"),
+    [
+        (Planar(2), (2,)),
+        (Radial(2), (2,)),
+        (Coupling(Affine(), 2), (2,)),
+        (MaskedAutoregressive(Affine(), 2), (2,)),
+        (Residual(contraction_of_vectors(2, [8], nn.ELU, lipschitz=0.9)), (2,)),
+        (mint_of_vectors(2, [4]), (2,)),
+        (mint_of_images((1, 2, 2), [4]), (1, 2, 2)),
+        (CheckerboardCoupling(Affine(), 1, conditioner), (1, 2, 2)),
+        (ChannelCoupling(Affine(), 2, conditioner), (2, 2, 2)),
+    ],
+    ids=lambda b: type(b).__name__,
+)
+def test_a_context_that_is_not_read_is_refused(bijection, shape):
+    for verb in (bijection, bijection.inverse):
+        with torch.no_grad(), pytest.raises(ValueError, match="made without context"):
+            verb(torch.zeros(4, *shape), torch.zeros(4, 3))
+
+
+def test_a_context_of_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"reads 3 features .* got a context of shape \(4, 2\)"):
+        Coupling(Affine(), 2, 3)(torch.zeros(4, 2), torch.zeros(4, 2))
+
+
+@pytest.mark.parametrize(
+    "bijection",
+    [Scaling(3), Scaling(1), ActNorm(1), Permutation(torch.tensor([1, 0])), LULinear(torch.eye(3))],
+    ids=lambda b: type(b).__name__,
+)
+@pytest.mark.parametrize("values", [4, 5])
+def test_values_of_another_number_are_refused(bijection, values):
+    for verb in (bijection, bijection.inverse):
+        with pytest.raises(ValueError, match=r"this layer maps \d values or channels"):
+            verb(torch.zeros(2, values))
+
+
+def test_a_flow_starts_from_rows_of_all_the_data():
+    flow = Flow(Composition([ActNorm(1)]), Gaussian(1))
+    x = torch.linspace(0, 1, 10_001).unsqueeze(1)
+    flow.initialize(x)
+    noise = flow.encode(x).detach()
+    # the first rows of sorted data would be far from the mean of all
+    assert noise.mean().abs() < 0.01
+    assert noise.std().item() == pytest.approx(1, abs=0.01)
+
+
+def test_units_are_dropped_on_the_way_to_noise_in_training_alone():
+    map_, x = MaskedAutoregressive(Affine(), 4, dropout=0.5), torch.randn(5, 4)
+    with torch.no_grad():
+        assert (map_.inverse(x) != map_.inverse(x)).any()
+        map_.eval()
+        assert (map_.inverse(x) == map_.inverse(x)).all()
 
 
 def test_dropout_leaves_draws_and_their_density_alone():

@@ -31,6 +31,17 @@ def test_what_is_not_a_number_is_no_fixed_point():
         fixed_point(torch.cos, start, tolerance=1e-6, iterations=50)
 
 
+def test_what_was_given_is_blamed_where_it_is_no_number():
+    start = torch.tensor([[0.0, 1.0], [0.0, torch.nan]])
+    with pytest.raises(NotConverged, match=r"1 of 2 rows .* missing or infinite: leave those rows"):
+        fixed_point(torch.cos, start, tolerance=1e-6, iterations=50)
+
+
+def test_an_iteration_takes_a_step():
+    with pytest.raises(ValueError, match="needs a step at least, got iterations=0"):
+        fixed_point(torch.cos, torch.zeros(1), tolerance=1e-6, iterations=0)
+
+
 def test_draws_that_are_not_found_are_one_sentence_for_a_person():
     flow = Flow(Composition([residual(iterations=1)]), Gaussian(2))
     with pytest.raises(PthetaError, match="the inverse of a residual layer .* learning_rate"):

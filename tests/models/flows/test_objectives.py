@@ -136,6 +136,13 @@ def test_a_flow_that_plays_against_a_critic_keeps_its_last_weights():
     assert build("realnvp", Real((2,))).keep == "best"
 
 
+def test_reverse_kl_needs_a_row_for_a_draw():
+    with pytest.raises(ValueError, match="a draw for each row of the batch, and it has none"):
+        ReverseKL(lambda x: x.sum(dim=1)).loss(
+            Flow(Coupling(Affine(), 2), Gaussian(2)), Batch(torch.empty(0, 2))
+        )
+
+
 def test_a_target_must_give_a_number_for_each_draw():
     objective = ReverseKL(lambda x: -x.square())
     with pytest.raises(ValueError, match=r"log-densities of shape \(5,\), got \(5, 2\)"):

@@ -202,3 +202,43 @@ def test_rows_of_many_values_are_taken_in_parts(monkeypatch):
     whole = map_.inverse_and_log_det(x, context)
     monkeypatch.setattr("ptheta.models.flows.residual._NUMBERS", 6)
     torch.testing.assert_close(map_.inverse_and_log_det(x, context), whole)
+
+
+# rounding in g is of the size of the largest value of a row, whatever that of the others
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("features", "sizes"), [(4, [1.0, 1e4]), (256, [1e3])])
+def test_the_inverse_converges_where_values_differ_in_size(features, sizes, dtype):
+    torch.manual_seed(0)
+    network = contraction_of_vectors(features, [64, 64], LipSwish, lipschitz=0.98)
+    for parameter in network.parameters():
+        parameter += 0.3 * torch.randn_like(parameter)
+    map_ = Residual(network.to(dtype))
+    z = torch.randn(100, features, dtype=dtype)
+    z *= torch.tensor(sizes, dtype=dtype).repeat(features // len(sizes))
+    x = map_(z)
+    # the error of a solution is that of a step, over 1 - 0.98
+    allowed = 50 * 32 * torch.finfo(dtype).eps * float(x.abs().max())
+    torch.testing.assert_close(map_.inverse(x), z, rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("option", ["probes", "iterations"])
+def test_a_layer_without_probes_or_steps_is_refused(option):
+    network = contraction_of_vectors(2, [4], LipSwish, lipschitz=0.9)
+    with pytest.raises(ValueError, match=f"{option} must be 1 or more, got 0"):
+        Residual(network, **{option: 0})
+
+
+def test_more_probes_make_the_estimate_vary_less():
+    torch.manual_seed(0)
+    network = contraction_of_vectors(5, [16], LipSwish, lipschitz=0.9)
+    x = torch.randn(1, 5).expand(20_000, 5)
+    one, nine = (
+        Residual(network, PowerSeries(5), probes=probes)
+        .inverse_and_log_det_estimate(x)[1]
+        .detach()
+        .std()
+        for probes in (1, 9)
+    )
+    # a mean of nine independent probes has a third of the deviation
+    assert nine / one == pytest.approx(1 / 3, rel=0.1)

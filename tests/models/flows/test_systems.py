@@ -150,6 +150,28 @@ def test_a_constant_channel_keeps_its_scale():
     assert map_.shift.tolist() == [1.0, 5.0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [10, 50, 200])
+def test_a_matrix_whose_rows_depend_on_each_other_is_refused(size, dtype):
+    matrix = torch.randn(size, size, dtype=dtype)
+    LULinear(matrix)
+    matrix[0] = matrix[1:].sum(dim=0)
+    with pytest.raises(ValueError, match="singular"):
+        LULinear(matrix)
+
+
+def test_a_scale_is_found_however_small_the_data():
+    map_, x = ActNorm(1), 1e-7 * torch.randn(100, 1)
+    map_.initialize(x)
+    assert map_.inverse(x).std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("x", [torch.zeros(0, 2), torch.tensor([[0.0, math.nan]])])
+def test_a_scale_needs_data_of_finite_numbers(x):
+    with pytest.raises(ValueError, match="finite data"):
+        ActNorm(2).initialize(x)
+
+
 @torch.no_grad()
 def test_planar_maps_neither_stretch_nor_squeeze_at_the_start():
     with seeded(0):
@@ -240,6 +262,15 @@ def test_roots_are_found_from_far_and_carry_gradient():
     torch.testing.assert_close(x + x.pow(3), target)
     x.sum().backward()
     torch.testing.assert_close(target.grad, 1 / (1 + 3 * x.detach().square()))
+
+
+def test_roots_are_found_where_newtons_steps_creep():
+    def excess(x):
+        return x.pow(51) - 1, 51 * x.pow(50)
+
+    # each of Newton's steps takes a fifty-first of the way: 660 of them to the root
+    x = increasing_root(excess, torch.zeros(1).double(), torch.full((1,), 1e6).double())
+    assert x.item() == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ["nice", "realnvp", "nsf-coupling"])

@@ -80,6 +80,9 @@ class MaskedAutoregressive(Bijection):
         *hidden, output = map(MaskedLinear, may_see(self.degrees))
         self.hidden = nn.ModuleList(hidden)
         self.output = output
+        if not hidden:
+            # drawn biases would stand there as they are, layer after layer
+            nn.init.zeros_(self.output.bias)
         self.activation = activation()
         self.dropout = nn.Dropout(dropout)
 

@@ -1,6 +1,14 @@
 """What a bijection is, and bijections of bijections."""
 
-__all__ = ["Bijection", "Composition", "Inverse", "Permutation", "Reshaped", "bijections_of"]
+__all__ = [
+    "Bijection",
+    "Composition",
+    "Inverse",
+    "Permutation",
+    "Reshaped",
+    "bijections_of",
+    "check_width",
+]
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -147,6 +155,20 @@ def bijections_of(modules: nn.ModuleList) -> tuple[Bijection, ...]:
     return tuple(cast("Iterable[Bijection]", modules))
 
 
+def check_width(x: Tensor, width: int) -> None:
+    """Refuses values that are more or fewer than a layer was made for.
+
+    Arguments:
+        x: The values, with shape (batch, values) or (batch, channels, ...).
+        width: The number of values, or of channels, that the layer maps.
+
+    Raises:
+        ValueError: They are more or fewer.
+    """
+    if x.dim() < 2 or x.shape[1] != width:
+        raise ValueError(f"this layer maps {width} values or channels, got shape {tuple(x.shape)}")
+
+
 class Inverse(Bijection):
     """A bijection taken the other way round.
 
@@ -201,7 +223,8 @@ class Permutation(Bijection):
 
     def __init__(self, order: Tensor) -> None:
         super().__init__()
-        if order.sort().values.tolist() != list(range(len(order))):
+        whole = not (order.is_floating_point() or order.dtype == torch.bool)
+        if not whole or order.sort().values.tolist() != list(range(len(order))):
             raise ValueError(f"expected an order of {len(order)} values, got {order.tolist()}")
         self.register_buffer("order", order)
         self.register_buffer("back", order.argsort())
@@ -209,11 +232,13 @@ class Permutation(Bijection):
     def forward_and_log_det(
         self, z: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_width(z, len(self.order))
         return z.index_select(1, self.order), z.new_zeros(len(z))
 
     def inverse_and_log_det(
         self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_width(x, len(self.order))
         return x.index_select(1, self.back), x.new_zeros(len(x))
 
 

@@ -31,12 +31,13 @@ def fixed_point(
     Arguments:
         step: Maps a guess to the next, of the same shape.
         start: The first guess, with shape (batch, ...).
-        tolerance: The largest change of a value in the last step, where values are larger than 1
-            as a share of them.
+        tolerance: The largest change of a value in the last step, in rows with values larger than
+            1 as a share of the largest, whose size the rounding of all of them has.
         iterations: The largest number of steps.
         sought: What it is, for the message of the error.
 
     Raises:
+        ValueError: There is no step.
         NotConverged: Values still change by more than the tolerance after so many steps, or are
             not numbers.
 
@@ -44,9 +45,11 @@ def fixed_point(
         >>> fixed_point(torch.cos, torch.zeros(1), tolerance=1e-6, iterations=100)
         tensor([0.7391])
     """
+    if iterations < 1:
+        raise ValueError(f"an iteration needs a step at least, got iterations={iterations}")
     x, change = _iterate(step, start, tolerance, iterations)
     # a change that is not a number is no small one
-    _refuse_moving(~(change <= tolerance), sought, iterations)
+    _refuse_moving(~(change <= tolerance), sought, iterations, start)
     return x
 
 
@@ -117,19 +120,18 @@ def _solved(x: Tensor, at: Tensor, gradient: Tensor, tolerance: float, iteration
     def next_(u: Tensor) -> Tensor:
         return unit + torch.autograd.grad(x, at, u, retain_graph=True)[0]
 
-    u, change = _iterate(next_, unit, tolerance, iterations, _largest)
+    u, change = _iterate(next_, unit, tolerance, iterations)
     if tolerance > 0:
-        _refuse_moving(~(change <= tolerance), "the gradient of a fixed point", iterations)
+        sought = "the gradient of a fixed point"
+        _refuse_moving(~(change <= tolerance), sought, iterations, gradient)
     return size * u
 
 
-def _iterate(
-    step: Step, x: Tensor, tolerance: float, iterations: int, size: Step = torch.abs
-) -> tuple[Tensor, Tensor]:
+def _iterate(step: Step, x: Tensor, tolerance: float, iterations: int) -> tuple[Tensor, Tensor]:
     change = torch.zeros_like(x)
     for _ in range(iterations if x.numel() else 0):
         before, x = x, step(x)
-        change = (x - before).abs() / size(x).clamp(min=1)
+        change = (x - before).abs() / _largest(x).clamp(min=1)
         if bool((change <= tolerance).all()):
             break
     return x, change
@@ -140,7 +142,10 @@ def _largest(x: Tensor) -> Tensor:
     return x.abs().amax(dim=tuple(range(1, x.dim())), keepdim=True) if x.dim() > 1 else x.abs()
 
 
-def _refuse_moving(moving: Tensor, sought: str, iterations: int) -> None:
+def _refuse_moving(moving: Tensor, sought: str, iterations: int, given: Tensor) -> None:
     if moving.any():
         rows = moving.reshape(len(moving), -1).any(dim=1)
-        raise NotConverged(sought, rows=int(rows.sum()), of=len(rows), steps=iterations)
+        finite = bool(given[rows].isfinite().all())
+        raise NotConverged(
+            sought, rows=int(rows.sum()), of=len(rows), steps=iterations, finite=finite
+        )

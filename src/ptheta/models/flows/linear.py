@@ -5,7 +5,7 @@ __all__ = ["ActNorm", "LULinear", "Scaling"]
 import torch
 from torch import Tensor, nn
 
-from ptheta.models.flows.bijections import Bijection
+from ptheta.models.flows.bijections import Bijection, check_width
 from ptheta.networks.context import LearnedVector
 
 
@@ -32,11 +32,13 @@ class Scaling(Bijection):
     def forward_and_log_det(
         self, z: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_width(z, len(self.log_scale))
         return z * self.log_scale.exp(), self.log_scale.sum().expand(len(z))
 
     def inverse_and_log_det(
         self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_width(x, len(self.log_scale))
         return x * (-self.log_scale).exp(), -self.log_scale.sum().expand(len(x))
 
 
@@ -44,7 +46,7 @@ class ActNorm(Bijection):
     r"""Scales and shifts each channel, :math:`x = z \, e^{s} + t`, starting from data.
 
     At the start the noise has mean 0 and variance 1 in each channel. The values of a vector are
-    channels of one pixel.
+    channels of one pixel. To start from data that are empty or not finite is a ValueError.
 
     References:
         Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018),
@@ -79,13 +81,17 @@ class ActNorm(Bijection):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        if not (x.numel() and x.isfinite().all()):
+            raise ValueError(f"expected finite data to start from, got {len(x)} rows of others")
         values = x.transpose(0, 1).flatten(1).double()
         self.shift.copy_(values.mean(dim=1))
-        # a channel that is constant, or was seen once, has no scale to go by
+        # a channel that is constant but for rounding, or was seen once, has no scale to go by
         spread = values.std(dim=1, correction=0)
-        self.log_scale.copy_(torch.where(spread > 1e-6, spread, 1.0).log())
+        rounding = torch.finfo(x.dtype).eps * values.abs().amax(dim=1)
+        self.log_scale.copy_(torch.where(spread > rounding, spread, 1.0).log())
 
     def _beside(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        check_width(x, len(self.shift))
         shape = (-1, *(1,) * (x.dim() - 2))
         return self.log_scale.reshape(shape), self.shift.reshape(shape)
 
@@ -122,15 +128,15 @@ class LULinear(Bijection):
 
     def __init__(self, matrix: Tensor, context_features: int = 0) -> None:
         super().__init__()
-        if matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1]:
+        if matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
             raise ValueError(f"expected a square matrix, got shape {tuple(matrix.shape)}")
         if not (matrix.is_floating_point() and matrix.isfinite().all()):
             raise ValueError("expected a matrix of finite real numbers")
+        rounding = len(matrix) * torch.finfo(matrix.dtype).eps
+        if torch.linalg.matrix_rank(matrix.double(), rtol=rounding) < len(matrix):
+            raise ValueError("the matrix is singular: a flow needs one that can be inverted")
         permutation, lower, upper = torch.linalg.lu(matrix.double())
         diagonal = upper.diagonal()
-        smallest = torch.finfo(matrix.dtype).eps * matrix.abs().max()
-        if not (diagonal.abs() > smallest).all():
-            raise ValueError("the matrix is singular: a flow needs one that can be inverted")
         self.register_buffer("order", permutation.argmax(dim=0))
         kept = matrix.dtype
         self.register_buffer("sign", diagonal.sign().to(kept))
@@ -142,6 +148,7 @@ class LULinear(Bijection):
     def forward_and_log_det(
         self, z: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_width(z, len(self.sign))
         lower, upper = self._factors()
         # the rows of P L U are those of L U in another order
         matrix = (lower @ upper)[self.order.argsort()]
@@ -150,6 +157,7 @@ class LULinear(Bijection):
     def inverse_and_log_det(
         self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_width(x, len(self.sign))
         lower, upper = self._factors()
         back = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)[self.order]
         back = torch.linalg.solve_triangular(lower, back, upper=False, unitriangular=True)

@@ -28,7 +28,9 @@ class Mint(Bijection):
     which converges near the solution for steps :math:`\alpha < 2`. From afar Newton's steps can
     miss; so the step of a value is halved whenever it missed by more than before, and grows again
     to 1. A value that is as near as rounding allows, with all before it so, moves no more: else
-    the last bits of the first values would keep the later ones moving where the map is steep.
+    the last bits of the first values would keep the later ones moving where the map is steep. The
+    first value that still moves is one equation with one unknown: it stays between the nearest
+    values that were too small and too large, by their middle where a step would leave them.
 
     References:
         MintNet: Building Invertible Neural Networks with Masked Convolutions (Song, Meng & Ermon,
@@ -101,6 +103,7 @@ class Mint(Bijection):
     def _iterate(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x, alpha, before = z, torch.ones_like(z), torch.zeros_like(z)
         eps = torch.finfo(z.dtype).eps
+        low, high = torch.full_like(z, -torch.inf), torch.full_like(z, torch.inf)
         settled, lost, steps = _Settled(self.position, z), torch.zeros_like(z).bool(), 0
         while steps < self.iterations and not bool(lost.any()):
             steps += 1
@@ -118,10 +121,21 @@ class Mint(Bijection):
             # what misses on one side because earlier values moved is no overshoot
             overshot = (miss * before < 0) & (miss.abs() > before.abs() / 2)
             alpha = torch.where(overshot, alpha / 2, (2 * alpha).clamp(max=1))
-            x, before = x - alpha * move.masked_fill(settled.fixed, 0), miss
+            low = torch.where(settled.first_moving & (miss < 0), x, low)
+            high = torch.where(settled.first_moving & (miss > 0), x, high)
+            next_ = x - alpha * move.masked_fill(settled.fixed, 0)
+            # near the solution rounding makes the sides uncertain, and steps do not miss
+            far = move.abs() > eps**0.5 * size
+            outside = far & ((next_ <= low) | (next_ >= high)) & (high - low).isfinite()
+            x, before = torch.where(outside, (low + high) / 2, next_), miss
         left = (lost if bool(lost.any()) else ~settled.fixed).flatten(1).any(dim=1)
-        sought = "the inverse of a layer of MintNet"
-        raise NotConverged(sought, rows=int(left.sum()), of=len(z), steps=steps)
+        raise NotConverged(
+            "the inverse of a layer of MintNet",
+            rows=int(left.sum()),
+            of=len(z),
+            steps=steps,
+            finite=bool(z[left].isfinite().all()),
+        )
 
 
 class _Settled:
@@ -142,10 +156,14 @@ class _Settled:
     def fixed(self) -> Tensor:
         return self.position < self.first
 
+    @property
+    def first_moving(self) -> Tensor:
+        return self.position == self.first
+
     def look(self, exact: Tensor, miss: Tensor, close: Tensor) -> None:
         """Fixes values that are exact, and one that is close and comes no nearer."""
         values, every = self.position.numel(), tuple(range(1, exact.dim()))
-        stuck = (self.position == self.first) & close & (self.tries >= _TRIES)
+        stuck = self.first_moving & close & (self.tries >= _TRIES)
         ends = torch.where(self.fixed | exact | stuck, values, self.position)
         first = ends.amin(dim=every, keepdim=True)
         best = torch.where(first == self.first, self.best, torch.inf)
@@ -199,12 +217,17 @@ def mint_of_images(
         kernel_size: The width of the kernels, an odd number.
         backwards: Whether the order of the values is from the last to the first.
 
+    Raises:
+        ValueError: The kernels are not of odd width.
+
     Example:
         >>> _ = torch.manual_seed(0)
         >>> map_, x = mint_of_images((1, 4, 4), [4]), torch.randn(2, 1, 4, 4)
         >>> torch.allclose(map_(map_.inverse(x)), x, atol=1e-4)
         True
     """
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"a kernel has a pixel in its middle: an odd width, not {kernel_size}")
     colours = torch.arange(shape[0])
     owners = [colours.repeat_interleave(channels) for channels in (1, *hidden_channels, 1)]
     layers = [MonotoneConv2d(a, b, kernel_size, context_features) for a, b in pairwise(owners)]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ptheta.models.flows.bijections import Bijection
 from ptheta.models.flows.roots import increasing_root
-from ptheta.networks.context import LearnedVector
+from ptheta.networks.context import LearnedVector, check_features
 
 _MARGIN = 1e-3
 _NEUTRAL = math.log(math.e - 1)  # of w^T u, at which the map neither stretches nor squeezes
@@ -46,6 +46,7 @@ class Planar(Bijection):
     def __init__(self, features: int, context_features: int = 0) -> None:
         super().__init__()
         self.features = features
+        self.context_features = context_features
         push, along = torch.randn(2, features) / features**0.5
         # small pushes at the start: many large ones fold the space until nothing can undo them
         push = 0.1 * push + _NEUTRAL * along / along.square().sum()
@@ -76,6 +77,7 @@ class Planar(Bijection):
         return x - push * reach.unsqueeze(1), -torch.log1p(strength * (1 - reach.square()))
 
     def _read(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        check_features(context, self.context_features)
         raw, along, offset = self.coefficients(context).split((self.features, self.features, 1), 1)
         inner = (along * raw).sum(dim=1, keepdim=True)
         # the tiny number keeps a direction of zeros from dividing by zero

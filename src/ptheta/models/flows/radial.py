@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ptheta.models.flows.bijections import Bijection
-from ptheta.networks.context import LearnedVector
+from ptheta.networks.context import LearnedVector, check_features
 
 _MARGIN = 1e-3
 
@@ -40,6 +40,7 @@ class Radial(Bijection):
     def __init__(self, features: int, context_features: int = 0) -> None:
         super().__init__()
         self.features = features
+        self.context_features = context_features
         start = torch.cat([torch.randn(features), torch.full((2,), 0.5)])
         self.coefficients = LearnedVector(start, context_features)
 
@@ -76,6 +77,7 @@ class Radial(Bijection):
 
     def _read(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """The centre, alpha, and alpha + beta."""
+        check_features(context, self.context_features)
         centre, *sizes = self.coefficients(context).split((self.features, 1, 1), 1)
         alpha, total = (F.softplus(size.squeeze(1)) + _MARGIN for size in sizes)
         return centre, alpha, total

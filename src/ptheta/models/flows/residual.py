@@ -33,12 +33,13 @@ class Residual(Bijection):
         network: The contraction g.
         series: The series of the estimate; None means that it is exact too.
         probes: The number of random vectors of the estimate.
-        tolerance: The largest change of a value in the last step of the iteration, as a share of
-            values larger than 1; None means 32 times the spacing of numbers near 1.
+        tolerance: The largest change of a value in the last step of the iteration, in rows with
+            values larger than 1 as a share of the largest; None means 32 times the spacing of
+            numbers near 1.
         iterations: The largest number of steps; beyond it NotConverged is raised.
 
     Raises:
-        ValueError: The tolerance is not positive.
+        ValueError: The tolerance is not positive, or there are no probes or steps.
 
     Example:
         >>> from torch import nn
@@ -63,6 +64,9 @@ class Residual(Bijection):
         super().__init__()
         if tolerance is not None and not tolerance > 0:
             raise ValueError(f"the tolerance must be positive, got {tolerance}; None chooses one")
+        for name, count in (("probes", probes), ("iterations", iterations)):
+            if count < 1:
+                raise ValueError(f"{name} must be 1 or more, got {count}")
         self.network = network
         self.series = series
         self.probes = probes

@@ -54,6 +54,8 @@ class RationalQuadratic(Univariate):
     least: float = 1e-3
 
     def __post_init__(self) -> None:
+        if not self.least > 0:
+            raise ValueError(f"a bin must have some of the box, got least={self.least}")
         if self.bins < 1 or self.bins * self.least >= 1:
             raise ValueError(
                 f"expected from 1 to {math.ceil(1 / self.least) - 1} bins, each of at least "

@@ -8,7 +8,7 @@ from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Univariate
 from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import Bins, Logit, dropout_of, vector_flow
+from ptheta.recipes.flows.vector import Bins, Margin, dropout_of, vector_flow
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
 
@@ -22,7 +22,7 @@ def maf(
     layers: Count = 5,
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
-    logit: Logit | None = None,
+    logit: Margin | None = None,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -44,7 +44,7 @@ def maf(
         dropout: The share of hidden units dropped in training; none means 0.2 for examples of
             more than 16 values, and 0 for smaller ones.
         logit: The margin of the logit that levels pass through once they are dequantised, such as
-            1e-6; none leaves it out.
+            1e-6; 0 or none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -67,7 +67,7 @@ def iaf(
     *,
     layers: Count = 5,
     hidden_features: Count = 128,
-    logit: Logit | None = None,
+    logit: Margin | None = None,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -87,7 +87,7 @@ def iaf(
         layers: The number of layers, whose orders alternate.
         hidden_features: The width of the two hidden layers in each.
         logit: The margin of the logit that levels pass through once they are dequantised, such as
-            1e-6; none leaves it out.
+            1e-6; 0 or none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -114,7 +114,7 @@ def nsf_autoregressive(
     bound: Rate = 5.0,
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
-    logit: Logit | None = None,
+    logit: Margin | None = None,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -138,7 +138,7 @@ def nsf_autoregressive(
         dropout: The share of hidden units dropped in training; none means 0.2 for examples of
             more than 16 values, and 0 for smaller ones.
         logit: The margin of the logit that levels pass through once they are dequantised, such as
-            1e-6; none leaves it out.
+            1e-6; 0 or none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.

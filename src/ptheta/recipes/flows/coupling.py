@@ -16,7 +16,7 @@ from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Shift, Univariate
 from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import Bins, Logit, Objective, dropout_of, vector_flow
+from ptheta.recipes.flows.vector import Bins, Margin, Objective, dropout_of, vector_flow
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
 
@@ -73,7 +73,7 @@ def realnvp(
     layers: Count = 8,
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
-    logit: Logit | None = None,
+    logit: Margin | None = None,
     objective: Objective = "likelihood",
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
@@ -100,7 +100,7 @@ def realnvp(
         dropout: The share of hidden units dropped in training; none means 0.2 for examples of
             more than 16 values, which a coupling else learns by heart, and 0 for smaller ones.
         logit: The margin of the logit that levels pass through once they are dequantised, 0.05
-            in the paper; none leaves it out.
+            in the paper; 0 or none leaves it out.
         objective: What it is trained by: its likelihood; the Fisher divergence, by score matching,
             for data without levels; or a critic, as a generator that still knows its density.
         learning_rate: The step size of Adam.
@@ -133,7 +133,7 @@ def nsf_coupling(
     bound: Rate = 5.0,
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
-    logit: Logit | None = None,
+    logit: Margin | None = None,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -157,7 +157,7 @@ def nsf_coupling(
         dropout: The share of hidden units dropped in training; none means 0.2 for examples of
             more than 16 values, which a coupling else learns by heart, and 0 for smaller ones.
         logit: The margin of the logit that levels pass through once they are dequantised, such as
-            1e-6; none leaves it out.
+            1e-6; 0 or none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.

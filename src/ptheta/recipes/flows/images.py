@@ -3,10 +3,9 @@
 __all__ = ["glow", "realnvp_multiscale"]
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from annotated_types import Ge, Lt
 
 from ptheta.data.bridging import dequantising
 from ptheta.errors import PthetaError
@@ -26,11 +25,10 @@ from ptheta.networks.context import ContextFeatures
 from ptheta.networks.convolutional import ContextConv2d, ResidualCNN
 from ptheta.networks.sizes import pixel_dropout
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import trained_flow
+from ptheta.recipes.flows.vector import Margin, image_shape, trained_flow
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
-Margin = Annotated[float, Ge(0), Lt(0.5)]
 Shape = tuple[int, int, int]
 
 
@@ -196,7 +194,7 @@ def _image_flow(
         logit = 0.05 if isinstance(space, Discrete) else 0.0
     return trained_flow(
         Flow(bijection, Gaussian(space.features), space.shape, context_space),
-        dequantising(space, logit or None, flat=False, noise=noise),
+        dequantising(space, logit, flat=False, noise=noise),
         space,
         learning_rate=learning_rate,
         batch_size=batch_size,
@@ -257,12 +255,13 @@ def _conditioner(
 
 
 def _image(space: Space) -> Shape:
-    if space.layout != "image" or len(space.shape) != 3 or isinstance(space, Categorical):
+    shape = image_shape(space)
+    if shape is None or isinstance(space, Categorical):
         raise PthetaError(
             "it models images of channels, height and width, and this is: "
             f"{space.describe()}, of shape {space.shape}."
         )
-    channels, height, width = space.shape
+    channels, height, width = shape
     if height * width < 2:
         raise PthetaError(
             "an image of one pixel has none beside it to condition on; 'nsf-autoregressive' and "

@@ -21,7 +21,7 @@ from ptheta.networks.context import ContextFeatures
 from ptheta.networks.contraction import contraction_of_images, contraction_of_vectors
 from ptheta.networks.lipschitz import LipSwish
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import Logit, trained_flow, vector_flow
+from ptheta.recipes.flows.vector import Margin, image_shape, trained_flow, vector_flow
 from ptheta.recipes.settings import Count, Rate
 from ptheta.spaces import Categorical, Real, Space
 
@@ -39,7 +39,7 @@ def i_resnet(
     exact_features: Count = 4,
     largest_features: Count = 256,
     convolutional: bool = False,
-    logit: Logit | None = None,
+    logit: Margin | None = None,
     learning_rate: Rate = 4e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -71,7 +71,7 @@ def i_resnet(
         convolutional: Whether blocks on images are convolutions, whose exact density is many
             times slower than that of matrices on small images.
         logit: The margin of the logit that levels pass through once they are dequantised, such as
-            1e-6; none leaves it out.
+            1e-6; 0 or none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -108,7 +108,7 @@ def residual_flow(
     exact_features: Count = 4,
     largest_features: Count = 256,
     convolutional: bool = False,
-    logit: Logit | None = None,
+    logit: Margin | None = None,
     learning_rate: Rate = 4e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -138,7 +138,7 @@ def residual_flow(
         convolutional: Whether blocks on images are convolutions, whose exact density is many
             times slower than that of matrices on small images.
         logit: The margin of the logit that levels pass through once they are dequantised, such as
-            1e-6; none leaves it out.
+            1e-6; 0 or none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
@@ -169,7 +169,7 @@ def mintnet(
     *,
     layers: Count = 6,
     hidden_features: Count | None = None,
-    logit: Logit | None = None,
+    logit: Margin | None = None,
     learning_rate: Rate = 4e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
@@ -192,13 +192,13 @@ def mintnet(
             channels of each colour on images; none means about 256 units in all, within 8 and 64
             of a value, and 32 channels.
         logit: The margin of the logit that levels pass through once they are dequantised, such as
-            1e-6; none leaves it out.
+            1e-6; 0 or none leaves it out.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
     given = ContextFeatures(context_space).features
-    image = _image(space)
+    image = image_shape(space)
     default = max(8, min(64, 256 // space.features)) if image is None else 32
     hidden = [hidden_features or default] * 2
     maps: list[Bijection] = []
@@ -278,15 +278,8 @@ def _normalised(
     return chain if shape is None else Reshaped(chain, shape)
 
 
-def _image(space: Space) -> tuple[int, int, int] | None:
-    if space.layout != "image" or len(space.shape) != 3:
-        return None
-    channels, height, width = space.shape
-    return channels, height, width
-
-
 def _convolved(space: Space) -> tuple[int, int, int]:
-    shape = _image(space)
+    shape = image_shape(space)
     if shape is None:
         raise PthetaError(
             f"convolutions are for images, and this is: {space.describe()}; leave out "

@@ -1,10 +1,18 @@
 """What recipes of flows share: a flow joined to data and trained, and one of vectors."""
 
-__all__ = ["Bins", "Logit", "Objective", "dropout_of", "trained_flow", "vector_flow"]
+__all__ = [
+    "Bins",
+    "Margin",
+    "Objective",
+    "dropout_of",
+    "image_shape",
+    "trained_flow",
+    "vector_flow",
+]
 
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Le, Lt
 from torch import nn
 
 from ptheta.data.bridged import bridged
@@ -24,7 +32,7 @@ from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.gradient import GradientLearner
 
 Bins = Annotated[int, Ge(1), Le(999)]  # a bin has a thousandth of the box at least
-Logit = Annotated[float, Gt(0), Lt(0.5)]
+Margin = Annotated[float, Ge(0), Lt(0.5)]
 Objective = Literal["likelihood", "score-matching", "adversarial"]
 
 _EXACT_DIVERGENCE = 16  # values up to which score matching takes the divergence whole
@@ -49,7 +57,8 @@ def vector_flow(
         space: What one example is.
         context_space: What the model is conditioned on, if anything.
         base: The law of the noise; None means a standard Gaussian.
-        logit: The margin of the logit that dequantised levels pass through; None leaves it out.
+        logit: The margin of the logit that dequantised levels pass through; 0 or None leaves it
+            out.
         objective: What it is trained by.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
@@ -118,6 +127,18 @@ def dropout_of(space: Space) -> float:
         space: What one example is; couplings learn many values by heart, and few not.
     """
     return 0.2 if space.features > 16 else 0.0
+
+
+def image_shape(space: Space) -> tuple[int, int, int] | None:
+    """The channels, height and width of images; None where examples are none.
+
+    Arguments:
+        space: What one example is.
+    """
+    if space.layout != "image" or len(space.shape) != 3:
+        return None
+    channels, height, width = space.shape
+    return channels, height, width
 
 
 def _learner(
