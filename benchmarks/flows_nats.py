@@ -68,7 +68,7 @@ def fitted(system: System, train: Tensor, validation: Tensor, seed: int, steps: 
     for done in range(1, steps + 1):
         batch.copy_(train[torch.randint(len(train), (BATCH,), generator=order)])
         step()
-        if done % (steps // LOOKS) == 0 and (found := nats(system, validation)) < best:
+        if done % max(1, steps // LOOKS) == 0 and (found := nats(system, validation)) < best:
             best, weights = found, copy.deepcopy(system.module.state_dict())
     system.module.load_state_dict(weights)
     return system
@@ -86,14 +86,30 @@ def measured(name: str, cell: str, library: str, seed: int, steps: int) -> dict[
 
 
 def table(found: list[dict[str, Any]]) -> Iterator[str]:
-    yield "| set | flow | " + " | ".join(LIBRARIES) + " |"
-    yield "| --- | --- |" + " ---: |" * len(LIBRARIES)
+    yield "| set | entropy | flow | " + " | ".join(LIBRARIES) + " | behind the best by |"
+    yield "| --- | ---: | --- |" + " ---: |" * (len(LIBRARIES) + 1)
     for name, cell in dict.fromkeys((row["set"], row["cell"]) for row in found):
-        shown = [
-            _cell([r["nats"] for r in found if (r["set"], r["cell"], r["library"]) == key])
-            for key in ((name, cell, library) for library in LIBRARIES)
-        ]
-        yield f"| {name} | {cell} | " + " | ".join(shown) + " |"
+        of = {
+            library: [r["nats"] for r in found if (r["set"], r["cell"], r["library"]) == key]
+            for library, key in ((library, (name, cell, library)) for library in LIBRARIES)
+        }
+        truth = load_data(name).truth
+        entropy = "" if truth is None else f"{truth.entropy:.3f}"
+        shown = " | ".join(map(_cell, of.values()))
+        yield f"| {name} | {entropy} | {cell} | {shown} | {_behind(of)} |"
+
+
+def _behind(found: dict[str, list[float]]) -> str:
+    """The nats by which ours is behind the best of the others, and the seeds' spread of both."""
+    ours, *others = [library for library in found if found[library]]
+    if ours != "ptheta" or not others:
+        return ""
+    best = min(others, key=lambda library: statistics.mean(found[library]))
+    gap = statistics.mean(found[ours]) - statistics.mean(found[best])
+    if min(len(found[ours]), len(found[best])) < 2:
+        return f"{gap:.3f}"
+    spread = math.hypot(statistics.stdev(found[ours]), statistics.stdev(found[best]))
+    return f"{gap:.3f} ({spread:.3f})"
 
 
 def _cell(found: list[float]) -> str:
