@@ -9,6 +9,7 @@ from ptheta.models.latent.latent_class import LatentClass
 from ptheta.models.tractable.chow_liu import ChowLiuTree
 from ptheta.models.tractable.hmm import HiddenMarkovModel
 from ptheta.models.tractable.independent import Independent
+from ptheta.models.tractable.markov import MarkovChain
 from ptheta.random import seeded
 from ptheta.recipes.registry import build
 from ptheta.spaces import Categorical, Column, Discrete, Real, Table
@@ -26,6 +27,8 @@ FINITE = {
     "independent": (Independent, MIXED),
     "latent-class": (lambda space: LatentClass(space, components=3), MIXED),
     "chow-liu": (ChowLiuTree, MIXED),
+    "markov": (lambda space: MarkovChain(space, order=1), SYMBOLS),
+    "markov, order 2": (lambda space: MarkovChain(space, order=2), SYMBOLS),
     "hmm": (lambda space: HiddenMarkovModel(space, states=3), SYMBOLS),
 }
 
@@ -137,3 +140,16 @@ def test_a_mask_of_another_shape_or_type_is_refused(name, known, message):
     model, every = learnt(name)
     with pytest.raises(ValueError, match=message):
         model.complete(every, known)
+
+
+def test_a_markov_chain_fills_in_long_sequences_without_underflow():
+    space = Categorical((400,), 2, layout="sequence")
+    with seeded(0):
+        model = MarkovChain(space, order=2)
+        x = (torch.arange(400) % 2).expand(20, 400)  # symbols that take turns
+        model.take(model.count(x))
+        known = torch.ones(400, dtype=torch.bool)
+        known[[100, 300]] = False
+        filled = model.complete(x, known)
+    # each of 8,000 symbols followed the other, but for a smoothing of a few counts
+    assert (filled == x).float().mean() > 0.99

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor
 
 from ptheta.errors import PthetaError
+from ptheta.models.completion import Completing
 from ptheta.models.normalised import FromFunctions, Normalised, unconditional
 from ptheta.models.tractable.codes import Codes, draw_codes
 from ptheta.spaces import Space
 
 _MOST_COUNTS = 2**25
+_BLOCK_VALUES = 2**24  # of the messages from known values that are held together
 
 
-class MarkovChain(Normalised):
+class MarkovChain(Completing, Normalised):
     r"""A Markov chain whose long contexts lean on shorter ones.
 
     .. math:: p_k(x \mid c) = \frac{n(c, x) + \beta \, p_{k-1}(x \mid c')}{n(c) + \beta}
@@ -109,6 +111,65 @@ class MarkovChain(Normalised):
             number += padded[:, self.order - back :][:, :places] * base ** (back - 1)
         return number
 
+    def draw_given(self, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+        """Values drawn in order, each given those before it and all known ones after it."""
+        unconditional(self, context)
+        size = max(1, _BLOCK_VALUES // (self.space.features * len(self.table)))
+        parts = [self._fill(codes, known.tolist()) for codes in self.codes(x).split(size)]
+        return self.codes.back(torch.cat(parts) if parts else self.codes(x))
+
+    def _fill(self, codes: Tensor, known: list[bool]) -> Tensor:
+        contexts, symbols = len(self.table), torch.arange(self.symbols, device=codes.device)
+        ahead, number = self._ahead(codes, known), self._start(len(codes))
+        drawn: list[Tensor] = []
+        for place, message in enumerate(ahead):
+            if known[place]:
+                drawn.append(codes[:, place])
+            else:
+                logits = self.table[number]
+                if message is not None:
+                    after = (number[:, None] * (self.symbols + 1) + symbols) % contexts
+                    logits = (logits + message.gather(1, after).log()).log_softmax(dim=1)
+                drawn.append(draw_codes(logits))
+            number = self._next(number, drawn[-1])
+        return torch.stack(drawn, dim=1)
+
+    def _ahead(self, codes: Tensor, known: list[bool]) -> list[Tensor | None]:
+        """What the known values after a place say of its context and itself, up to a factor.
+
+        For each place that is drawn, p(known values after it | the context after it), with shape
+        (rows, contexts); None where there are none.
+        """
+        base, contexts = self.symbols + 1, len(self.table)
+        p, every = self.table.exp(), torch.arange(contexts, device=codes.device)
+        # the context after a symbol has lost its oldest, the highest digit of its number
+        by_oldest = p.reshape(base, contexts // base, self.symbols)
+        message: Tensor | None = None
+        found: list[Tensor | None] = []
+        for place in reversed(range(len(known))):
+            found.append(None if known[place] else message)
+            if known[place]:
+                symbol = codes[:, place]
+                seen = p.T[symbol]
+                if message is not None:
+                    seen = seen * message.gather(1, (every * base + symbol[:, None]) % contexts)
+                message = seen
+            elif message is not None:
+                after = message.unflatten(1, (-1, base))[:, :, : self.symbols]
+                message = torch.einsum("ars,nrs->nar", by_oldest, after).flatten(1)
+            if message is not None:
+                # long stretches of known values would underflow
+                message = message / message.amax(dim=1, keepdim=True)
+        return found[::-1]
+
+    def _start(self, n: int) -> Tensor:
+        """The number of the first context, with shape (n,)."""
+        return self.contexts(torch.zeros(n, 1, dtype=torch.long, device=self.table.device))[:, 0]
+
+    def _next(self, number: Tensor, symbol: Tensor) -> Tensor:
+        """The number of the context after a symbol."""
+        return (number * (self.symbols + 1) + symbol) % len(self.table)
+
     def _log_probabilities(self) -> Tensor:
         base = self.symbols + 1
         shorter = self.counts.sum(dim=0)
@@ -126,12 +187,11 @@ class MarkovChain(Normalised):
         return self.table[self.contexts(codes), codes].sum(dim=1)
 
     def _draw(self, n: int) -> Tensor:
-        base = self.symbols + 1
-        number = self.contexts(torch.zeros(n, 1, dtype=torch.long, device=self.table.device))[:, 0]
+        number = self._start(n)
         drawn: list[Tensor] = []
         for _ in range(self.space.features):
             drawn.append(draw_codes(self.table[number]))
-            number = (number * base + drawn[-1]) % base**self.order
+            number = self._next(number, drawn[-1])
         return self.codes.back(torch.stack(drawn, dim=1))
 
 
