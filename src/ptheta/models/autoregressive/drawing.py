@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SupportsDrawing", "draw_in_order"]
+__all__ = ["SupportsDrawing", "SupportsMembers", "draw_from_members", "draw_in_order"]
 
 from typing import Protocol
 
@@ -25,6 +25,33 @@ class SupportsDrawing(Protocol):
     context: ContextFeatures
     head: Head
     activation: nn.Module
+
+
+class SupportsMembers(Protocol):
+    """An ensemble of orders, each of which draws."""
+
+    space: Space
+    orders: Tensor
+
+    def draw(self, uniforms: Tensor, members: Tensor, context: Tensor | None = None) -> Tensor:
+        """Examples as a deterministic function of noise and of the member that draws each."""
+        ...
+
+
+def draw_from_members(model: SupportsMembers, n: int, context: Tensor | None = None) -> Tensor:
+    """Draws examples, each by a member of an ensemble that is drawn for it.
+
+    Arguments:
+        model: The model.
+        n: The number of examples.
+        context: What examples are conditioned on, with n rows, or None.
+
+    Returns:
+        The examples, with shape (n, *space.shape).
+    """
+    uniforms = torch.rand(2, model.space.features, n, device=model.orders.device)
+    members = torch.randint(len(model.orders), (n,), device=model.orders.device)
+    return model.draw(uniforms, members, context)
 
 
 def draw_in_order(

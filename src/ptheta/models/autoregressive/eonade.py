@@ -13,11 +13,13 @@ for each value anew, so that an evaluation costs O(K D H^2) with them and O(K D 
 __all__ = ["EoNADE"]
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from ptheta.models.autoregressive.drawing import draw_from_members
 from ptheta.models.completion import Completing
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import FromFunctions, Normalised
@@ -82,7 +84,7 @@ class EoNADE(Completing, Normalised):
 
     def forward(self, context: Tensor | None = None) -> FromFunctions:
         """The distribution of examples, given the context if the model is conditional."""
-        return FromFunctions(self.space, self._log_prob, self._sample, context)
+        return FromFunctions(self.space, self._log_prob, partial(draw_from_members, self), context)
 
     def conditionals(self, x: Tensor, known: Tensor, context: Tensor | None = None) -> Factorised:
         """The distribution of each value given those that are known.
@@ -197,10 +199,6 @@ class EoNADE(Completing, Normalised):
             found.append(torch.where(there, log_prob, torch.zeros_like(log_prob)))
             steps.add(position, value, there)
         return torch.stack(found).sum(dim=0)
-
-    def _sample(self, n: int, context: Tensor | None = None) -> Tensor:
-        noise = torch.rand(2, self.space.features, n, device=self.orders.device)
-        return self.draw(noise, torch.randint(len(self.orders), (n,), device=noise.device), context)
 
 
 class _Steps:

@@ -11,12 +11,13 @@ __all__ = ["OrderAgnosticMADE"]
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from ptheta.models.autoregressive.drawing import draw_in_order
+from ptheta.models.autoregressive.drawing import draw_from_members, draw_in_order
 from ptheta.models.autoregressive.stack import CONTEXT, MaskedStack, degrees, may_see
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import FromFunctions, Normalised
@@ -94,7 +95,7 @@ class OrderAgnosticMADE(Normalised):
 
     def forward(self, context: Tensor | None = None) -> FromFunctions:
         """The distribution of examples, given the context if the model is conditional."""
-        return FromFunctions(self.space, self._log_prob, self._sample, context)
+        return FromFunctions(self.space, self._log_prob, partial(draw_from_members, self), context)
 
     def stack(self, member: int) -> MaskedStack:
         """The layers as a member of the ensemble has them.
@@ -170,10 +171,6 @@ class OrderAgnosticMADE(Normalised):
             return self.conditionals(x, member, context).log_prob(x)
         each = [self.conditionals(x, member, context).log_prob(x) for member in range(count)]
         return torch.stack(each).logsumexp(dim=0) - math.log(count)
-
-    def _sample(self, n: int, context: Tensor | None = None) -> Tensor:
-        noise = torch.rand(2, self.space.features, n, device=self.orders.device)
-        return self.draw(noise, torch.randint(len(self.orders), (n,), device=noise.device), context)
 
 
 class _Shared(nn.Linear):
