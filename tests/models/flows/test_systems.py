@@ -96,14 +96,27 @@ def test_iaf_draws_as_maf_scores():
         assert torch.equal(drawn, scored)
 
 
+@pytest.mark.parametrize("few", [0.0, math.inf], ids=["by values", "whole"])
 @pytest.mark.parametrize("features", [2, 40, 70])
-def test_values_drawn_one_by_one_are_what_whole_evaluations_leave_in_place(features):
+def test_data_are_found_one_by_one_or_whole_and_stay_in_place(features, few, monkeypatch):
+    monkeypatch.setattr("ptheta.models.flows.autoregressive._FEW", few)
     map_ = stirred(MaskedAutoregressive(Affine(), features, 3), 0.1).double()
     z, context = (torch.randn(8, n, dtype=torch.float64) for n in (features, 3))
     x, _ = map_.forward_and_log_det(z, context)
     coefficients = map_._coefficients(map_._stack(), x, context, map_.dropout)
     again, _ = map_.univariate.forward(z.t(), coefficients)
     torch.testing.assert_close(again.t(), x, rtol=1e-12, atol=1e-12)
+
+
+def test_few_rows_of_many_values_are_found_by_whole_evaluations(monkeypatch):
+    rows = []
+    monkeypatch.setattr(MaskedAutoregressive, "_whole", lambda *given: rows.append(len(given[2])))
+    map_ = MaskedAutoregressive(Affine(), 64)
+    monkeypatch.setattr(map_, "_in_turn", lambda network, z: rows.append(-len(z)))
+    for n in (1, 341, 342):
+        map_._found(map_._stack(), torch.zeros(n, 64), None)
+    # a twelfth of the square of 64 is 341
+    assert rows == [1, 341, -342]
 
 
 def test_the_log_determinant_of_a_matrix_is_that_of_the_matrix():

@@ -11,10 +11,12 @@ from ptheta.models.autoregressive.incremental import Incremental
 from ptheta.models.autoregressive.order import value_order
 from ptheta.models.autoregressive.stack import CONTEXT, MaskedStack, degrees, layers_of, may_see
 from ptheta.models.flows.bijections import Bijection
-from ptheta.models.flows.fixed_point import with_implicit_gradient
+from ptheta.models.flows.fixed_point import solved_in_steps, with_implicit_gradient
 from ptheta.models.flows.univariate import Univariate
 from ptheta.networks.context import beside, check_features
 from ptheta.networks.masked import MaskedLinear
+
+_FEW = 1 / 12  # of the square of the values: rows up to which whole evaluations are sooner
 
 
 class MaskedAutoregressive(Bijection):
@@ -23,9 +25,9 @@ class MaskedAutoregressive(Bijection):
     .. math:: x_i = \tau(z_i; \theta_i(x_1, \dots, x_{i-1}))
 
     All coefficients of known data are one evaluation of a masked network. Data are found value
-    by value, each unit of the network evaluated once: on a CPU that took from once to a seventh
-    of the time of iterating whole evaluations until nothing changes (2 to 64 values, batches of
-    512 and 4096).
+    by value, each unit of the network evaluated once; of few rows with many values by whole
+    evaluations (Jacobi's iteration) until nothing changes, which so many as values always reach.
+    `benchmarks/flows.md` has the times of both.
 
     References:
         Masked Autoregressive Flow for Density Estimation (Papamakarios, Pavlakou & Murray, 2017),
@@ -91,7 +93,7 @@ class MaskedAutoregressive(Bijection):
     ) -> tuple[Tensor, Tensor]:
         check_features(context, self.context_features)
         stack = self._stack()
-        x, log_det = self._by_values(stack, z, context)
+        x, log_det = self._found(stack, z, context)
         if not torch.is_grad_enabled():
             return x, log_det
         values = z.t()
@@ -107,12 +109,26 @@ class MaskedAutoregressive(Bijection):
         return x, log_slope.sum(dim=0)
 
     @torch.no_grad()
-    def _by_values(
+    def _found(
         self, stack: MaskedStack, z: Tensor, context: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        # value by value in full precision, where a rounding would be carried on
+        # in full precision, where a rounding would be carried on from value to value
         with torch.autocast(z.device.type, enabled=False):
+            if len(z) <= _FEW * z.shape[1] ** 2:
+                return self._whole(stack, z, context)
             return self._in_turn(Incremental(stack, self.activation, len(z), context), z)
+
+    def _whole(
+        self, stack: MaskedStack, z: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        noise = z.t()
+
+        def data(x: Tensor) -> tuple[Tensor, Tensor]:
+            return self.univariate.forward(noise, self._coefficients(stack, x, context, _kept))
+
+        tolerance = 32 * torch.finfo(z.dtype).eps
+        x, log_slope = data(solved_in_steps(lambda x: data(x)[0].t(), z, tolerance=tolerance))
+        return x.t(), log_slope.sum(dim=0)
 
     def _in_turn(self, network: Incremental, z: Tensor) -> tuple[Tensor, Tensor]:
         noise = z.t().contiguous().unbind()

@@ -10,7 +10,7 @@ References:
     theorem 1
 """
 
-__all__ = ["fixed_point", "with_implicit_gradient"]
+__all__ = ["fixed_point", "solved_in_steps", "with_implicit_gradient"]
 
 from collections.abc import Callable
 
@@ -51,6 +51,25 @@ def fixed_point(
     # a change that is not a number is no small one
     _refuse_moving(~(change <= tolerance), sought, iterations, start)
     return x
+
+
+@torch.no_grad()
+def solved_in_steps(step: Step, start: Tensor, *, tolerance: float) -> Tensor:
+    """The x that a step leaves where it is, of equations that so many steps as values solve.
+
+    Such are those in which each value depends on the values before it.
+
+    Arguments:
+        step: Maps a guess to the next, of the same shape.
+        start: The first guess, with shape (batch, values).
+        tolerance: As that of `fixed_point`, at which the steps end earlier.
+
+    Example:
+        >>> solved_in_steps(lambda x: 1 + x.roll(1) * torch.tensor([0, 2, 2]), torch.zeros(1, 3),
+        ...                 tolerance=0.0)
+        tensor([[1., 3., 7.]])
+    """
+    return _iterate(step, start, tolerance, start.shape[1])[0]
 
 
 def with_implicit_gradient(
