@@ -8,8 +8,8 @@ symbol, and with attention that is not fused; a WaveNet without queues draws wit
 receptive field of 1,024 symbols.
 """
 
-from loops import bare, report, trained  # isort: skip
-from timing import interleaved, machine  # isort: skip
+from loops import bare, report, run, trained  # isort: skip
+from timing import interleaved  # isort: skip
 
 from collections.abc import Callable
 from functools import partial
@@ -139,18 +139,23 @@ def training(
     report(f"{name}, training, batches of {batch} x {length}", "sequences", seconds)
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    print(machine())
-    draws("Transformer 4 x 128", Transformer(FEATURES, 4, 4, 257), 1)
-    draws("Transformer 4 x 128", Transformer(FEATURES, 4, 4, 257), 127)
-    draws("LSTM 256", Recurrent(FEATURES, 256), 127)
-    training("Transformer 4 x 128", lambda: Transformer(FEATURES, 4, 4, 64), 64)
-    sounds(WaveNet(32, 10))
-    training("LSTM 256", lambda: Recurrent(FEATURES, 256), 64)
-    training("WaveNet 10 x 32", lambda: WaveNet(32, 10), FIELD, 4)
+SYSTEMS = {
+    "transformer-drawing": lambda: draws(
+        "Transformer 4 x 128", Transformer(FEATURES, 4, 4, 257), 1
+    ),
+    "transformer-prompted": lambda: draws(
+        "Transformer 4 x 128", Transformer(FEATURES, 4, 4, 257), 127
+    ),
+    "lstm-prompted": lambda: draws("LSTM 256", Recurrent(FEATURES, 256), 127),
+    "transformer-training": lambda: training(
+        "Transformer 4 x 128", lambda: Transformer(FEATURES, 4, 4, 64), 64
+    ),
+    "wavenet-drawing": lambda: sounds(WaveNet(32, 10)),
+    "lstm-training": lambda: training("LSTM 256", lambda: Recurrent(FEATURES, 256), 64),
+    "wavenet-training": lambda: training("WaveNet 10 x 32", lambda: WaveNet(32, 10), FIELD, 4),
+}
 
 
 if __name__ == "__main__":
-    main()
+    torch.manual_seed(0)
+    run(SYSTEMS)

@@ -6,9 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ptheta.data.export import save_samples
-from ptheta.data.load import load_rows
+from ptheta.data.export import refuse_target, save_samples
+from ptheta.data.load import load_data, load_rows
 from ptheta.errors import PthetaError
+from ptheta.fitting import fit
 from ptheta.spaces import Binary, Categorical, Column, Discrete, Real, Table
 
 MIXED = Table(
@@ -131,3 +132,26 @@ def test_a_folder_of_images_is_not_written_where_a_file_is(tmp_path):
     with pytest.raises(PthetaError, match="cannot write .*: Not a directory"):
         save_samples(x, DIGITS, tmp_path / "a" / "images")
     assert (tmp_path / "a").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("space", "name", "said"),
+    [
+        (Real((3,)), "x.flac", r"x\.flac has an ending that is not known"),
+        (Real((3,)), "x.png", r"cannot be drawn as \.png"),
+        (Real((3,)), "x.wav", "is no sound"),
+        (Real((3,)), "x", "cannot be written to a folder of images"),
+        (Table((Column("a", Real()),)), "x.txt", r"a table cannot be written as \.txt"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_known_before_anything_is_drawn(
+    space, name, said, tmp_path
+):
+    with pytest.raises(PthetaError, match=said):
+        refuse_target(tmp_path / name, space)
+
+
+def test_the_command_looks_where_it_writes_before_it_draws(tmp_path, monkeypatch, exit_code):
+    fit(load_data(torch.randn(60, 3)), "gmm", steps=1, out=tmp_path / "run")
+    monkeypatch.setattr("ptheta.density.draw", lambda *_, **__: pytest.fail("it drew"))
+    assert exit_code("sample", tmp_path / "run", "-o", tmp_path / "x.flac") == 2

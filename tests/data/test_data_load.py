@@ -267,6 +267,13 @@ def test_bad_sources_are_refused_with_the_fix(source, message):
         load_data(source)
 
 
+def test_tensors_of_other_kinds_are_read_or_refused_in_a_sentence():
+    x = torch.randn(20, 2)
+    assert torch.equal(load_data(x.bfloat16()).train.x, load_data(x.bfloat16().float()).train.x)
+    with pytest.raises(PthetaError, match="cannot be read as an array"):
+        load_data(x.to_sparse())
+
+
 def test_an_array_of_objects_is_not_unpickled(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(PthetaError, match="Python objects, which are not loaded"):

@@ -34,8 +34,11 @@ def test_draws_have_what_is_given_and_follow_from_it(run, tmp_path, exit_code):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["kind=green"], "--given kind=green is outside what the run was fitted to: 2 categories"),
-        (["wet=7"], "--given wet=7 is outside"),
+        (
+            ["kind=green"],
+            "--given kind=green is outside what the run was fitted to: one of blue, red",
+        ),
+        (["wet=7"], "--given wet=7 is outside what the run was fitted to: a whole number from 0"),
         (["colour=red"], "no value 'colour'"),
         (["red"], "--given is written NAME=VALUE, such as kind=red, and not 'red'"),
         (["kind=red", "kind=blue"], "--given says both kind=red and kind=blue"),

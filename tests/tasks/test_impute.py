@@ -39,6 +39,25 @@ def test_what_is_there_is_kept_to_the_last_bit_and_what_is_missing_is_drawn():
     assert torch.equal(filled, impute(model, x, space=SPACE, draws=5, batch_size=3))
 
 
+def test_many_draws_of_a_row_are_drawn_together_and_follow_its_law():
+    space = Table((Column("a", Discrete(levels=2)), Column("b", Discrete(levels=2))))
+    model = build("independent", space).model
+    model.model.take(model.model.count(torch.tensor([[0, 0], [0, 1], [0, 1], [0, 1]])))
+    calls = []
+    complete = model.complete
+    model.complete = lambda x, known, context=None: calls.append(len(x)) or complete(x, known)
+    x = torch.tensor([[0.0, NAN], [1.0, NAN]])
+    filled = impute(model, x, space=space, draws=5000)
+    assert filled.shape == (5000, 2, 2)
+    assert (filled[:, :, 0] == torch.tensor([0, 1])).all()
+    # a thousand rows at a time, of two rows five hundred draws
+    assert calls == [1000] * 10
+    share = filled[:, :, 1].double().mean(dim=0)
+    p = model.log_prob(torch.tensor([[0, 0], [0, 1]])).exp()
+    p = p[1] / p.sum()
+    assert ((share - p).abs() < 5 * (p * (1 - p) / 5000).sqrt()).all()
+
+
 @pytest.mark.parametrize(
     ("position", "value", "name"),
     [(2, 3.0, "kind"), (3, 7.0, "count"), (1, -1.0, "weight"), (0, math.inf, "size")],

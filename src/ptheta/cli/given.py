@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ptheta.fitting import Run
-    from ptheta.spaces import Column
+    from ptheta.spaces import Column, Space
+
+_SHOWN = 10  # categories that are named
 
 given_option = click.option(
     "--given",
@@ -60,10 +62,23 @@ def drawn_given(
         if name in values and not space.contains(code.reshape(1, *space.shape)).all():
             raise PthetaError(
                 f"--given {name}={values[name]} is outside what the run was fitted to: "
-                f"{space.describe()}."
+                f"{_allowed(space)}."
             )
     x = codes.expand(count, -1).reshape(count, *run.space.shape)
     return impute(run.model, x, context, space=run.space, seed=seed)[0]
+
+
+def _allowed(space: Space) -> str:
+    from ptheta.spaces import Categorical, Discrete
+
+    match space:
+        case Categorical(labels=(_, *_) as labels):
+            shown = ", ".join(labels[:_SHOWN])
+            return f"one of {shown}{', ...' if len(labels) > _SHOWN else ''}"
+        case Discrete():
+            return f"a whole number from {space.low} to {space.low + space.levels - 1}"
+        case _:
+            return space.describe()
 
 
 def _read(given: Sequence[str], columns: dict[str, Column]) -> dict[str, str]:

@@ -61,10 +61,11 @@ def sample(
 ) -> None:
     """Draw from the run in FOLDER, and save the draws."""
     del quiet
-    from ptheta.data.export import save_samples
+    from ptheta.data.export import refuse_target, save_samples
     from ptheta.fitting import load
 
     run = load(folder, device)
+    refuse_target(out, run.space)
     known = context_of(run, count, context)
     begun = Beginning(**beginning)
     if given and begun.asked:

@@ -220,15 +220,21 @@ def _channels_last(shape: tuple[int, ...]) -> bool:
 
 def _numpy(values: Any, where: str) -> NDArray[Any]:
     try:
-        array = (
-            values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asanyarray(values)
-        )
+        array = _of_tensor(values) if isinstance(values, Tensor) else np.asanyarray(values)
+    except TypeError as error:
+        raise PthetaError(f"{where} cannot be read as an array: {error}.") from None
     except ValueError as error:
         _refuse_ragged(values, where)
         raise PthetaError(f"{where} cannot be read as an array: {error}.") from None
     if array.dtype == object:
         raise PthetaError(f"{where} holds Python objects, but numbers are needed.")
     return array
+
+
+def _of_tensor(values: Tensor) -> NDArray[Any]:
+    values = values.detach().cpu()
+    # numpy has no numbers of this kind, all of which are numbers of the next
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
 def _refuse_ragged(rows: Any, where: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["columns_of", "save_samples"]
+__all__ = ["columns_of", "refuse_target", "save_samples"]
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +33,8 @@ from ptheta.spaces import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_ENDINGS = (".png", ".wav", ".npy", ".npz", ".csv", ".tsv", ".parquet", ".jsonl", ".txt")
 
 
 @checked
@@ -68,6 +70,7 @@ def save_samples(
     """
     path = Path(path)
     _refuse_others(x, space, columns)
+    refuse_target(path, space)
     if not path.suffix or path.is_dir():
         return _save_folder(x, space, path)
     writers: Mapping[str, Callable[[Path], object]] = {
@@ -81,13 +84,43 @@ def save_samples(
         ".jsonl": lambda to: _frame(x, space, columns).to_json(to, orient="records", lines=True),
         ".txt": lambda to: _save_text(x, space, to),
     }
-    write = writers.get(path.suffix.lower())
-    if write is None:
+    return _write(path, writers[path.suffix.lower()])
+
+
+def refuse_target(path: str | Path, space: Space) -> None:
+    """Refuses where samples cannot be written, which is best known before they are drawn.
+
+    Arguments:
+        path: The file or folder that they are to be written to.
+        space: Their space.
+
+    Raises:
+        PthetaError: The ending is not known, samples of the space are not written so, or the
+            folder is not empty.
+    """
+    path = Path(path)
+    rate, ending = rate_of(space), path.suffix.lower()
+    if not ending or path.is_dir():
+        _refuse_folder(path, space)
+    elif ending not in _ENDINGS:
         raise PthetaError(
             f"{path.name} has an ending that is not known. Samples are written as "
-            f"{', '.join(writers)}, or to a folder of images or sounds."
+            f"{', '.join(_ENDINGS)}, or to a folder of images or sounds."
         )
-    return _write(path, write)
+    elif ending == ".png" and not _has_picture(space):
+        raise PthetaError(
+            f"{space.describe()} cannot be drawn as .png, which is for images, sounds and points "
+            "in the plane. Use .csv or .npz."
+        )
+    elif ending == ".wav" and rate is None:
+        raise PthetaError(f"{space.describe()} is no sound, so it cannot be written as .wav.")
+    elif ending == ".txt" and isinstance(space, Table):
+        raise PthetaError("a table cannot be written as .txt. Use .csv, .parquet or .jsonl.")
+
+
+def _has_picture(space: Space) -> bool:
+    in_the_plane = space.shape == (2,) and space.continuous
+    return space.layout == "image" or rate_of(space) is not None or in_the_plane
 
 
 def _refuse_others(x: Tensor, space: Space, columns: tuple[str, ...]) -> None:
@@ -138,9 +171,8 @@ def _write(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
-def _save_folder(x: Tensor, space: Space, path: Path) -> Path:
-    rate = rate_of(space)
-    if space.layout != "image" and rate is None:
+def _refuse_folder(path: Path, space: Space) -> None:
+    if space.layout != "image" and rate_of(space) is None:
         raise PthetaError(
             f"{space.describe()} cannot be written to a folder of images. Give a file ending in "
             ".csv, .parquet or .npz."
@@ -152,6 +184,10 @@ def _save_folder(x: Tensor, space: Space, path: Path) -> Path:
         )
     if path.is_dir() and any(path.iterdir()):
         raise PthetaError(f"the folder {path} is not empty. Give a new one.")
+
+
+def _save_folder(x: Tensor, space: Space, path: Path) -> Path:
+    rate = rate_of(space)
     digits = len(str(len(x)))
     with whole_folder(path) as temporary:
         for i, example in enumerate(x):
@@ -165,8 +201,7 @@ def _save_folder(x: Tensor, space: Space, path: Path) -> Path:
 
 def _save_sounds(x: Tensor, space: Space, path: Path) -> None:
     rate = rate_of(space)
-    if rate is None:
-        raise PthetaError(f"{space.describe()} is no sound, so it cannot be written as .wav.")
+    assert rate is not None
     save_audio(x, rate, path)
 
 
@@ -175,13 +210,8 @@ def _save_picture(x: Tensor, space: Space, path: Path, columns: tuple[str, ...])
         image_grid(x, space).save(path)
     elif rate_of(space) is not None:
         sound_grid(x).save(path)
-    elif space.shape == (2,) and space.continuous:
-        _save_scatter(x, path, columns)
     else:
-        raise PthetaError(
-            f"{space.describe()} cannot be drawn as .png, which is for images, sounds and points "
-            "in the plane. Use .csv or .npz."
-        )
+        _save_scatter(x, path, columns)
 
 
 def _save_scatter(x: Tensor, path: Path, columns: tuple[str, ...]) -> None:
@@ -275,7 +305,5 @@ def _save_text(x: Tensor, space: Space, path: Path) -> None:
     if isinstance(space, Categorical) and space.layout == "sequence" and space.labels:
         rows = ["".join(space.labels[code] for code in row) for row in x.long().tolist()]
         path.write_text("\n\n".join(rows) + "\n", encoding="utf-8")
-    elif isinstance(space, Table):
-        raise PthetaError("a table cannot be written as .txt. Use .csv, .parquet or .jsonl.")
     else:
         np.savetxt(path, _array(x, space).reshape(len(x), -1), fmt="%.9g")

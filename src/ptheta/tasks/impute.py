@@ -63,14 +63,26 @@ def impute(
     refuse_context(context, len(x))
     device = device_of(model)
     found: list[Tensor] = []
+    size = batch_size or rows_at_once(space.features)
     with seeded(seed), evaluating(model), in_sentences():
-        for batch in batches(len(x), batch_size or rows_at_once(space.features)):
+        for batch in batches(len(x), size):
             rows = x[batch]
             _refuse_outside(rows, space, batch.start)
             given = None if context is None else context[batch].to(device)
-            parts = [_filled(model, rows.to(device), given).cpu() for _ in range(draws)]
-            found.append(torch.stack(parts).to(space.dtype))
+            # few rows are drawn many times together
+            parts = [
+                _repeated(model, rows.to(device), given, times.stop - times.start).cpu()
+                for times in batches(draws, max(1, size // max(1, len(rows))))
+            ]
+            found.append(torch.cat(parts).to(space.dtype))
     return torch.cat(found, dim=1)
+
+
+def _repeated(model: SupportsComplete, x: Tensor, context: Tensor | None, times: int) -> Tensor:
+    """Rows filled in so many times, with shape (times, rows, *shape)."""
+    given = None if context is None else context.repeat(times, *(1,) * (context.dim() - 1))
+    filled = _filled(model, x.repeat(times, *(1,) * (x.dim() - 1)), given)
+    return filled.reshape(times, *x.shape)
 
 
 def _filled(model: SupportsComplete, x: Tensor, context: Tensor | None) -> Tensor:

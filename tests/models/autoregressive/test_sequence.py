@@ -289,6 +289,8 @@ def test_what_does_not_fit_is_refused():
         model.extend(torch.zeros(1, 6), length=5)
     with pytest.raises(ValueError, match=r"shape \(n, at most 7\).*got \(3,\)"):
         model.extend(torch.zeros(3))
+    with pytest.raises(ValueError, match=r"codes, whole numbers, got torch\.float32"):
+        model.extend(torch.tensor([[1.9, 2.0]]))
     with pytest.raises(ValueError, match="symbols from 0 to 4, got 2 to 5"):
         model.extend(torch.tensor([[2, 5]]))
     with pytest.raises(ValueError, match="temperature must be 0 or more"):

@@ -207,6 +207,8 @@ class SymbolModel(Normalised):
                 f"expected a prefix of shape (n, at most {length}), which is the length, got "
                 f"{tuple(prefix.shape)}"
             )
+        if prefix.numel() and (prefix.is_floating_point() or prefix.is_complex()):
+            raise ValueError(f"expected a prefix of codes, whole numbers, got {prefix.dtype}")
         most = self.kind.categories - 1
         if prefix.numel() and not (prefix.min() >= 0 and prefix.max() <= most):
             raise ValueError(

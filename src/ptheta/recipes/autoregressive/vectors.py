@@ -165,7 +165,10 @@ def nade(
     refuse_gaps(space, "an order of values")
     exponential = positive == "exponential"
     if exponential and not any(isinstance(group.space, Positive) for group in groups(space)):
-        raise PthetaError(f"exponentials are for positive values, and this is {space.describe()}.")
+        raise PthetaError(
+            f"exponentials are for positive values, and this is {space.describe()}; say which "
+            "columns are positive (--kind NAME=positive), or leave the setting out."
+        )
     model = NADE(
         space if exponential else on_reals(space),
         context_space,
