@@ -51,7 +51,7 @@ def main() -> None:
     print("| set | D | batch | by values, a second | whole, a second | ratio | they differ by |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name in SETS:
-        flow = getattr(ptheta.fit(name, "maf", seconds=seconds).model.eval(), "model", None)
+        flow = ptheta.fit(name, "maf", seconds=seconds).model.eval().model
         assert isinstance(flow, Flow)
         for batch in BATCHES:
             z = flow.latent(batch)

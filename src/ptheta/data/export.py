@@ -34,8 +34,6 @@ from ptheta.spaces import (
 if TYPE_CHECKING:
     import pandas as pd
 
-_ENDINGS = (".png", ".wav", ".npy", ".npz", ".csv", ".tsv", ".parquet", ".jsonl", ".txt")
-
 
 @checked
 def save_samples(
@@ -73,18 +71,8 @@ def save_samples(
     refuse_target(path, space)
     if not path.suffix or path.is_dir():
         return _save_folder(x, space, path)
-    writers: Mapping[str, Callable[[Path], object]] = {
-        ".png": lambda to: _save_picture(x, space, to, columns),
-        ".wav": lambda to: _save_sounds(x, space, to),
-        ".npy": lambda to: _save_npy(_array(x, space), to),
-        ".npz": lambda to: _save_npz(x, space, to, columns),
-        ".csv": lambda to: _frame(x, space, columns).to_csv(to, index=False),
-        ".tsv": lambda to: _frame(x, space, columns).to_csv(to, index=False, sep="\t"),
-        ".parquet": lambda to: _frame(x, space, columns).to_parquet(to, index=False),
-        ".jsonl": lambda to: _frame(x, space, columns).to_json(to, orient="records", lines=True),
-        ".txt": lambda to: _save_text(x, space, to),
-    }
-    return _write(path, writers[path.suffix.lower()])
+    write = _WRITERS[path.suffix.lower()]
+    return _write(path, lambda to: write(x, space, to, columns))
 
 
 def refuse_target(path: str | Path, space: Space) -> None:
@@ -99,20 +87,20 @@ def refuse_target(path: str | Path, space: Space) -> None:
             folder is not empty.
     """
     path = Path(path)
-    rate, ending = rate_of(space), path.suffix.lower()
+    ending = path.suffix.lower()
     if not ending or path.is_dir():
         _refuse_folder(path, space)
-    elif ending not in _ENDINGS:
+    elif ending not in _WRITERS:
         raise PthetaError(
             f"{path.name} has an ending that is not known. Samples are written as "
-            f"{', '.join(_ENDINGS)}, or to a folder of images or sounds."
+            f"{', '.join(_WRITERS)}, or to a folder of images or sounds."
         )
     elif ending == ".png" and not _has_picture(space):
         raise PthetaError(
             f"{space.describe()} cannot be drawn as .png, which is for images, sounds and points "
             "in the plane. Use .csv or .npz."
         )
-    elif ending == ".wav" and rate is None:
+    elif ending == ".wav" and rate_of(space) is None:
         raise PthetaError(f"{space.describe()} is no sound, so it cannot be written as .wav.")
     elif ending == ".txt" and isinstance(space, Table):
         raise PthetaError("a table cannot be written as .txt. Use .csv, .parquet or .jsonl.")
@@ -307,3 +295,20 @@ def _save_text(x: Tensor, space: Space, path: Path) -> None:
         path.write_text("\n\n".join(rows) + "\n", encoding="utf-8")
     else:
         np.savetxt(path, _array(x, space).reshape(len(x), -1), fmt="%.9g")
+
+
+_WRITERS: Mapping[str, Callable[[Tensor, Space, Path, tuple[str, ...]], object]] = {
+    ".png": lambda x, space, to, columns: _save_picture(x, space, to, columns),
+    ".wav": lambda x, space, to, _: _save_sounds(x, space, to),
+    ".npy": lambda x, space, to, _: _save_npy(_array(x, space), to),
+    ".npz": lambda x, space, to, columns: _save_npz(x, space, to, columns),
+    ".csv": lambda x, space, to, columns: _frame(x, space, columns).to_csv(to, index=False),
+    ".tsv": lambda x, space, to, columns: _frame(x, space, columns).to_csv(
+        to, index=False, sep="\t"
+    ),
+    ".parquet": lambda x, space, to, columns: _frame(x, space, columns).to_parquet(to, index=False),
+    ".jsonl": lambda x, space, to, columns: _frame(x, space, columns).to_json(
+        to, orient="records", lines=True
+    ),
+    ".txt": lambda x, space, to, _: _save_text(x, space, to),
+}

@@ -80,9 +80,8 @@ def impute(
 
 def _repeated(model: SupportsComplete, x: Tensor, context: Tensor | None, times: int) -> Tensor:
     """Rows filled in so many times, with shape (times, rows, *shape)."""
-    given = None if context is None else context.repeat(times, *(1,) * (context.dim() - 1))
-    filled = _filled(model, x.repeat(times, *(1,) * (x.dim() - 1)), given)
-    return filled.reshape(times, *x.shape)
+    given = None if context is None else torch.cat([context] * times)
+    return _filled(model, torch.cat([x] * times), given).reshape(times, *x.shape)
 
 
 def _filled(model: SupportsComplete, x: Tensor, context: Tensor | None) -> Tensor:

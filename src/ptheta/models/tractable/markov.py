@@ -119,7 +119,7 @@ class MarkovChain(Completing, Normalised):
         return self.codes.back(torch.cat(parts) if parts else self.codes(x))
 
     def _fill(self, codes: Tensor, known: list[bool]) -> Tensor:
-        contexts, symbols = len(self.table), torch.arange(self.symbols, device=codes.device)
+        symbols = torch.arange(self.symbols, device=codes.device)
         ahead, number = self._ahead(codes, known), self._start(len(codes))
         drawn: list[Tensor] = []
         for place, message in enumerate(ahead):
@@ -128,8 +128,8 @@ class MarkovChain(Completing, Normalised):
             else:
                 logits = self.table[number]
                 if message is not None:
-                    after = (number[:, None] * (self.symbols + 1) + symbols) % contexts
-                    logits = (logits + message.gather(1, after).log()).log_softmax(dim=1)
+                    after = message.gather(1, self._next(number[:, None], symbols))
+                    logits = (logits + after.log()).log_softmax(dim=1)
                 drawn.append(draw_codes(logits))
             number = self._next(number, drawn[-1])
         return torch.stack(drawn, dim=1)
@@ -152,7 +152,7 @@ class MarkovChain(Completing, Normalised):
                 symbol = codes[:, place]
                 seen = p.T[symbol]
                 if message is not None:
-                    seen = seen * message.gather(1, (every * base + symbol[:, None]) % contexts)
+                    seen = seen * message.gather(1, self._next(every, symbol[:, None]))
                 message = seen
             elif message is not None:
                 after = message.unflatten(1, (-1, base))[:, :, : self.symbols]
@@ -167,7 +167,7 @@ class MarkovChain(Completing, Normalised):
         return self.contexts(torch.zeros(n, 1, dtype=torch.long, device=self.table.device))[:, 0]
 
     def _next(self, number: Tensor, symbol: Tensor) -> Tensor:
-        """The number of the context after a symbol."""
+        """The numbers of the contexts after symbols."""
         return (number * (self.symbols + 1) + symbol) % len(self.table)
 
     def _log_probabilities(self) -> Tensor:
