@@ -33,6 +33,7 @@ from torch.nn import functional as F
 
 from ptheta.networks.context import ContextShift
 from ptheta.networks.masked import draw_masked, keep_masked, with_masked_gradient
+from ptheta.networks.sizes import kernel_reach
 
 
 class CausalConv2d(nn.Module):
@@ -246,9 +247,12 @@ def raster(
         hidden_from_itself: Whether a value is hidden from its own conditional (mask A, for the
             layer that reads images), or seen (mask B, for all others).
         context_features: The number of features of the context.
+
+    Raises:
+        ValueError: The width is not odd.
     """
     mask = _mask(inputs, outputs, kernel_size, hidden_from_itself)
-    return CausalConv2d(mask, inputs, outputs, kernel_size // 2, context_features)
+    return CausalConv2d(mask, inputs, outputs, kernel_reach(kernel_size), context_features)
 
 
 def along(
@@ -267,9 +271,12 @@ def along(
         kernel_size: The width of the kernel, an odd number, of which the left half is there.
         hidden_from_itself: Whether a value is hidden from its own conditional.
         context_features: The number of features of the context.
+
+    Raises:
+        ValueError: The width is not odd.
     """
     mask = _mask(inputs, outputs, kernel_size, hidden_from_itself)
-    left = kernel_size // 2
+    left = kernel_reach(kernel_size)
     return CausalConv2d(mask[:, :, -1:, : left + 1], inputs, outputs, left, context_features)
 
 
@@ -283,8 +290,11 @@ def vertical(
         out_channels: The number of output channels.
         kernel_size: The width of the kernel, an odd number, of which the upper half is there.
         context_features: The number of features of the context.
+
+    Raises:
+        ValueError: The width is not odd.
     """
-    reach = kernel_size // 2
+    reach = kernel_reach(kernel_size)
     inputs, outputs = (torch.zeros(n, dtype=torch.long) for n in (in_channels, out_channels))
     mask = torch.ones(out_channels, in_channels, reach + 1, kernel_size)
     return CausalConv2d(mask, inputs, outputs, reach, context_features)
@@ -295,7 +305,7 @@ def _batch_is_last(x: Tensor) -> bool:
 
 
 def _mask(inputs: Tensor, outputs: Tensor, kernel_size: int, hidden_from_itself: bool) -> Tensor:
-    reach = kernel_size // 2
+    reach = kernel_reach(kernel_size)
     mask = torch.ones(len(outputs), len(inputs), reach + 1, kernel_size)
     mask[:, :, -1, reach:] = 0
     before = outputs[:, None] > inputs if hidden_from_itself else outputs[:, None] >= inputs

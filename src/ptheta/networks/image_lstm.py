@@ -87,8 +87,6 @@ class RowLSTM(ImageLSTM):
     def __init__(
         self, inputs: Tensor, colours: Tensor, kernel_size: int = 3, context_features: int = 0
     ) -> None:
-        if kernel_size % 2 == 0:
-            raise ValueError(f"expected a kernel of odd width, got {kernel_size}")
         super().__init__(inputs, colours, 1, kernel_size, kernel_size, context_features)
         self.kernel_size = kernel_size
 

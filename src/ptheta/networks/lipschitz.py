@@ -25,6 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ptheta.networks.sizes import kernel_reach
+
 _SQUARINGS = 5  # the bound of a matrix of 128 x 128 is at most 1.04 of its singular value
 _STEEPEST = 1.1  # the slope of x sigmoid(x) is at most 1.0998
 
@@ -158,10 +160,8 @@ class BoundedConv2d(Bounded):
         bound: float,
     ) -> None:
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"a kernel has a pixel in its middle: an odd width, not {kernel_size}")
         self.bound = bound
-        self.reach = kernel_size // 2
+        self.reach = kernel_reach(kernel_size)
         # a kernel of one pixel treats all frequencies alike
         self.torus = [max(side + self.reach, kernel_size) if self.reach else 1 for side in size]
         self.weight = nn.Parameter(_drawn(out_channels, in_channels, kernel_size, kernel_size))

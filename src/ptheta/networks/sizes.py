@@ -1,6 +1,6 @@
 """How wide a network to give to data of a size, where a person does not say."""
 
-__all__ = ["default_dropout", "default_width", "is_small", "pixel_dropout"]
+__all__ = ["default_dropout", "default_width", "is_small", "kernel_reach", "pixel_dropout"]
 
 from collections.abc import Sequence
 
@@ -42,6 +42,24 @@ def is_small(shape: Sequence[int]) -> bool:
         shape: Its channels, height and width.
     """
     return max(shape[1:]) <= 16
+
+
+def kernel_reach(kernel_size: int) -> int:
+    """How many pixels a kernel sees on each side of the one in its middle.
+
+    Arguments:
+        kernel_size: The width of the kernel.
+
+    Raises:
+        ValueError: The width is not odd, so that no pixel is in the middle.
+
+    Example:
+        >>> kernel_reach(1), kernel_reach(7)
+        (0, 3)
+    """
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"a kernel has a pixel in its middle: an odd width, not {kernel_size}")
+    return kernel_size // 2
 
 
 def pixel_dropout(shape: Sequence[int]) -> float:

@@ -25,6 +25,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ptheta.networks.sizes import kernel_reach
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -71,7 +73,7 @@ def by_rows(height: int, width: int, kernel_size: int) -> Sweep:
         width: The number of columns.
         kernel_size: The width of the window, an odd number.
     """
-    reach = kernel_size // 2
+    reach = kernel_reach(kernel_size)
     wide = width + reach
     return Sweep(
         height,

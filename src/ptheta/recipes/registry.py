@@ -90,6 +90,7 @@ _PROBES: dict[str, tuple[Space, Categorical | Real | None]] = {
     "positive vectors": (Positive((3,)), None),
     "binary vectors": (Binary((4,)), None),
     "levelled images": (Discrete((1, 4, 4), 17, layout="image"), None),
+    "real images": (Real((1, 4, 4), layout="image"), None),
     "categories": (Categorical((3,), 4), None),
     "numeric tables": (Table((Column("a", Real()), Column("b", Discrete(levels=5)))), None),
     "mixed tables": (

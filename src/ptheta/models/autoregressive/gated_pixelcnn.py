@@ -66,8 +66,6 @@ class GatedPixelCNN(CausalImages):
             components=components,
             softmax_levels=softmax_levels,
         )
-        if kernel_size % 2 == 0:
-            raise ValueError(f"expected a kernel of odd width, got {kernel_size}")
         count = space.shape[0]
         colours, given = spread_colours(channels, count), self.context.features
         reader = _Layer(torch.arange(count), colours, 7, given, dropout, first=True)

@@ -162,5 +162,7 @@ class CheckerboardCoupling(ImageCoupling):
 
     def _stays(self, x: Tensor) -> Tensor:
         """Which pixels stay, with shape (height, width)."""
+        if x.shape[2:].numel() < 2:
+            raise ValueError("a checkerboard needs two pixels at least, one to condition on")
         rows, columns = (torch.arange(n, device=x.device) for n in x.shape[2:])
         return (rows[:, None] + columns) % 2 == int(self.flip)

@@ -28,6 +28,8 @@ from torch import Tensor
 
 Function = Callable[[Tensor], Tensor]
 
+_AT_ONCE = 2**21  # values of directions that are pulled back together, for the sake of memory
+
 
 class Series(ABC):
     """How many terms of the series are taken, and what each weighs."""
@@ -111,7 +113,9 @@ def exact_log_det(g: Function, x: Tensor) -> tuple[Tensor, Tensor]:
     values = x.shape[1:].numel()
     basis = torch.eye(values, dtype=x.dtype, device=x.device)
     directions = basis.reshape(values, 1, *x.shape[1:]).expand(values, *x.shape)
-    jacobian = torch.vmap(pull)(directions)[0].flatten(2).transpose(0, 1)
+    together = max(1, _AT_ONCE // max(1, x.numel()))
+    pulled = torch.vmap(pull, chunk_size=min(values, together))(directions)[0]
+    jacobian = pulled.flatten(2).transpose(0, 1)
     return y, torch.linalg.slogdet(basis + jacobian).logabsdet
 
 

@@ -226,8 +226,6 @@ def mint_of_images(
         >>> torch.allclose(map_(map_.inverse(x)), x, atol=1e-4)
         True
     """
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"a kernel has a pixel in its middle: an odd width, not {kernel_size}")
     colours = torch.arange(shape[0])
     owners = [colours.repeat_interleave(channels) for channels in (1, *hidden_channels, 1)]
     layers = [MonotoneConv2d(a, b, kernel_size, context_features) for a, b in pairwise(owners)]

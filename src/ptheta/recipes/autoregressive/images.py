@@ -171,8 +171,6 @@ def row_lstm(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    if kernel_size % 2 == 0:
-        raise PthetaError(f"kernel_size must be odd, such as 3 or 5, got {kernel_size}.")
     images = _images(space)
     model = PixelRNN(
         images,
