@@ -52,10 +52,8 @@ class System:
 
 
 def ptheta(cell: Cell, features: int) -> System:
-    # log-scales within the bounds of the recipes
-    affine = Affine(5.0) if cell.autoregressive else Affine()
     spline = RationalQuadratic(BINS, BOUND, temper=math.sqrt(cell.hidden))
-    univariate: Univariate = spline if cell.spline else affine
+    univariate: Univariate = spline if cell.spline else Affine()
     hidden = (cell.hidden, cell.hidden)
     order = range(features)
     maps: list[Bijection] = [

@@ -49,6 +49,15 @@ class MaskedLinear(nn.Linear):
         for bias in (p for name, p in self.named_parameters() if name == "bias"):
             bias.uniform_(-1, 1).div_(self.in_features**0.5)
 
+    @torch.no_grad()
+    def reset_as_if_whole(self) -> None:
+        """Draws the parameters afresh: weights by how many inputs there are, seen or not.
+
+        Units that see few inputs then start smaller than the others.
+        """
+        self.reset_parameters()
+        self.weight.mul_(self.mask)
+
     def forward(self, input: Tensor) -> Tensor:
         """The outputs, with shape (..., out_features)."""
         if self.bands and _is_plain(input):

@@ -237,7 +237,8 @@ def test_a_learned_prior_gives_what_leaves_a_mean_and_scale_that_what_stays_sets
         z = torch.randn(2000, 2, 1, 1)
     with torch.no_grad():
         prior.network.convolution.weight[1, 0, 1, 1] = 3.0  # the shift is three times what stays
-        prior.network.convolution.bias[0] = -1.0  # the log-scale is -1, within its bound of 2
+        prior.network.convolution.bias[0] = -1.0  # the log-scale is -1, within its bound of 1
     x, _ = prior.forward_and_log_det(z, None)
-    left = x[:, 1] - 3 * x[:, 0]
-    torch.testing.assert_close(left, z[:, 1] * (2 * torch.tanh(torch.tensor(-0.5))).exp())
+    # z = x e^s + t
+    scale = (-torch.tanh(torch.tensor(-1.0))).exp()
+    torch.testing.assert_close(x[:, 1], (z[:, 1] - 3 * x[:, 0]) * scale)

@@ -27,7 +27,8 @@ class MaskedAutoregressive(Bijection):
     All coefficients of known data are one evaluation of a masked network. Data are found value
     by value, each unit of the network evaluated once; of few rows with many values by whole
     evaluations (Jacobi's iteration) until nothing changes, which so many as values always reach.
-    `benchmarks/flows.md` has the times of both.
+    `benchmarks/flows.md` has the times of both. The last layer of the network starts at zero, so
+    that the map starts near the identity.
 
     References:
         Masked Autoregressive Flow for Density Estimation (Papamakarios, Pavlakou & Murray, 2017),
@@ -80,11 +81,13 @@ class MaskedAutoregressive(Bijection):
             rank.repeat(univariate.size),
         ]
         *hidden, output = map(MaskedLinear, may_see(self.degrees))
+        for layer in hidden:
+            # maps in a row make much of what a large unit sees of the first values
+            layer.reset_as_if_whole()
         self.hidden = nn.ModuleList(hidden)
         self.output = output
-        if not hidden:
-            # drawn biases would stand there as they are, layer after layer
-            nn.init.zeros_(self.output.bias)
+        for parameter in self.output.parameters():
+            nn.init.zeros_(parameter)
         self.activation = activation()
         self.dropout = nn.Dropout(dropout)
 

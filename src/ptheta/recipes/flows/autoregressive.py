@@ -12,8 +12,6 @@ from ptheta.recipes.flows.vector import Bins, Margin, dropout_of, vector_flow
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
 
-_BOUND = 5.0  # of log-scales: wider than that of couplings, for narrow conditionals
-
 
 def maf(
     space: Space,
@@ -49,7 +47,7 @@ def maf(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    maps = _layers(Affine(_BOUND), space, context_space, layers, hidden_features, dropout)
+    maps = _layers(Affine(), space, context_space, layers, hidden_features, dropout)
     return vector_flow(
         Composition(maps),
         space,
@@ -93,7 +91,7 @@ def iaf(
         steps: The number of steps where no budget is given.
     """
     # units dropped anew at each step of an iteration would keep it from settling
-    maps = _layers(Affine(_BOUND), space, context_space, layers, hidden_features, dropout=0.0)
+    maps = _layers(Affine(), space, context_space, layers, hidden_features, dropout=0.0)
     return vector_flow(
         Composition([Inverse(map_) for map_ in maps]),
         space,
