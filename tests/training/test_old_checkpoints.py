@@ -6,6 +6,7 @@ reads them has to be mended.
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,12 @@ import torch
 
 from ptheta.density import densities, draw
 from ptheta.fitting import load
-from ptheta.training.folder import RunFolder
+from ptheta.fitting.folder import as_begun
+from ptheta.fitting.formats import built
+from ptheta.models.flows.coupling import Coupling
+from ptheta.models.flows.univariate import Affine, LocationScale
+from ptheta.spaces import Discrete, Real
+from ptheta.training.folder import FORMAT, RunFolder
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 EXPECTED = {
@@ -69,3 +75,30 @@ def test_a_table_with_gaps_labels_and_a_context_is_what_it_was():
     found = densities(run.model, x, torch.tensor([0, 1]), space=run.space, seed=0)
     assert found.verb == verb
     assert found.values.tolist() == pytest.approx(values, abs=1e-4)
+
+
+def test_a_run_that_is_gone_on_with_keeps_the_format_that_its_weights_mean(tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(CHECKPOINTS / "1" / "realnvp", folder)
+    record = RunFolder(folder).read_record()
+    now = record.model_copy(update={"format": FORMAT})
+    assert as_begun(now, RunFolder(folder)).format == 1
+    maps = [m.univariate for m in built(record).model.modules() if isinstance(m, Coupling)]
+    assert maps == [LocationScale(2.0)] * 2
+    maps = [m.univariate for m in built(now).model.modules() if isinstance(m, Coupling)]
+    assert maps == [Affine()] * 2
+
+
+def test_masked_and_image_flows_of_the_first_format_are_turned_round():
+    record = RunFolder(CHECKPOINTS / "1" / "realnvp").read_record()
+    for recipe, space, bound in (
+        ("maf", Real((2,)), 5.0),
+        ("iaf", Real((2,)), 5.0),
+        ("glow", Discrete((1, 4, 4), 4, layout="image"), 2.0),
+        ("realnvp-multiscale", Discrete((1, 4, 4), 4, layout="image"), 2.0),
+    ):
+        update = {"recipe": recipe, "settings": {}, "space": space}
+        model = built(record.model_copy(update=update)).model
+        maps = [m.univariate for m in model.modules() if hasattr(m, "univariate")]
+        assert maps == [LocationScale(bound)] * len(maps)
+        assert maps

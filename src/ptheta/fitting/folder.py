@@ -56,8 +56,13 @@ def withdraw(folder: RunFolder) -> None:
 
 
 def as_begun(record: RunRecord, folder: RunFolder) -> RunRecord:
-    """The record of a run that is gone on with, in which the column of sentences may be unnamed."""
-    if end_of(record.space) is None or folder.read_record().columns:
+    """The record of a run that is gone on with, as the folder's format has it.
+
+    In early ones the column of sentences is unnamed.
+    """
+    before = folder.read_record()
+    record = record.model_copy(update={"format": before.format})
+    if end_of(record.space) is None or before.columns:
         return record
     return record.model_copy(update={"columns": ()})
 

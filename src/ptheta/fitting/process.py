@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from ptheta.data.dataset import Data
+from ptheta.fitting.formats import built
 from ptheta.fitting.run import Progress, Run, run_of
 from ptheta.heldout import has_likelihood, heldout_figure
 from ptheta.protocols import SupportsInitialize
 from ptheta.random import seeded
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.registry import build, find
+from ptheta.recipes.registry import find
 from ptheta.recipes.settings import settings_of
 from ptheta.training.batches import PIECE, Batches
 from ptheta.training.cause import likely_cause
@@ -62,9 +63,7 @@ def fit_here(
         Diverged: The loss was not finite. The last good model has been saved.
     """
     with seeded(record.seed):
-        algorithm = build(
-            record.recipe, data.space, data.context_space, record.settings, record.columns
-        )
+        algorithm = built(record)
         if compile and isinstance(algorithm.learner, SupportsCompile):
             algorithm.learner.compile()
         batches = Batches(

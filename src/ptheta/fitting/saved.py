@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ptheta.border import checked
 from ptheta.errors import PthetaError
+from ptheta.fitting.formats import built
 from ptheta.fitting.run import Run, run_of
 from ptheta.random import seeded
-from ptheta.recipes.registry import build
 from ptheta.training.devices import resolve_device
 from ptheta.training.folder import RunFolder
 
@@ -32,9 +32,7 @@ def load(folder: str | Path, device: str = "auto") -> Run:
     tensors = files.read_model()
     try:
         with seeded(0):
-            algorithm = build(
-                record.recipe, record.space, record.context_space, record.settings, record.columns
-            )
+            algorithm = built(record)
     except (
         ArithmeticError,
         LookupError,

@@ -1,23 +1,26 @@
 """Adapters that join a sampler to a model, and so add `sample` to what it offers."""
 
-__all__ = ["WithAnnealedLangevin", "WithMCMC"]
+__all__ = ["WithAnnealedLangevin", "WithGibbs", "WithMCMC"]
 
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ptheta.inference.annealed import annealed_langevin
-from ptheta.inference.kernels import Kernel, run
+from ptheta.inference.gibbs import SupportsGibbs
+from ptheta.inference.kernels import ChainState, Kernel, Target, run
 from ptheta.inference.paths import SupportsNoisedScore
 from ptheta.protocols import SupportsScore, SupportsUnnormalizedLogProb
+
+S = TypeVar("S", bound=ChainState)
 
 
 class _Energy(SupportsUnnormalizedLogProb, SupportsScore, Protocol):
     """What `WithMCMC` joins a kernel to."""
 
 
-class WithMCMC(nn.Module):
+class WithMCMC(nn.Module, Generic[S]):
     r"""An energy, sampled by Markov chains from standard normal starts.
 
     Every draw is the end of a chain of its own, so draws are independent; they follow the model
@@ -42,7 +45,7 @@ class WithMCMC(nn.Module):
     def __init__(
         self,
         model: _Energy,
-        kernel: Kernel,
+        kernel: Kernel[Target[_Energy], S],
         shape: tuple[int, ...],
         *,
         steps: int = 200,
@@ -61,15 +64,12 @@ class WithMCMC(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:
         """The ends of n chains, with shape (n, *shape)."""
-
-        def log_prob(x: Tensor) -> Tensor:
-            return self.model.unnormalized_log_prob(x, context)
-
+        target = Target(self.model, context)
         start = torch.randn(n, *self.shape, device=self.origin.device, dtype=self.origin.dtype)
         tuning = self.steps // 2
-        state = run(self.kernel, log_prob, self.kernel.init(log_prob, start), tuning)
-        state = run(self.kernel.settled(), log_prob, state, self.steps - tuning)
-        return state.x + self.jump**2 * state.score
+        state = run(self.kernel, target, self.kernel.init(target, start), tuning)
+        x = run(self.kernel.settled(), target, state, self.steps - tuning).x
+        return x + self.jump**2 * self.model.score(x, context) if self.jump else x
 
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative energy, with shape (batch,)."""
@@ -78,6 +78,35 @@ class WithMCMC(nn.Module):
     def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The gradient of the negative energy by x, shaped as x."""
         return self.model.score(x, context)
+
+
+class WithGibbs(nn.Module):
+    """An energy that knows its own conditionals, sampled by sweeps over its blocks.
+
+    Every draw is the end of a chain of its own, so draws are independent; they follow the model
+    as nearly as the chains have converged.
+
+    Arguments:
+        model: The energy, a module.
+        steps: The number of sweeps of each draw.
+    """
+
+    def __init__(self, model: SupportsGibbs, *, steps: int = 1000) -> None:
+        super().__init__()
+        self.model = model
+        self.steps = steps
+
+    @torch.no_grad()
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """The ends of n chains, with shape (n, *shape)."""
+        x = self.model.start(n)
+        for _ in range(self.steps):
+            x = self.model.gibbs(x, context)
+        return x
+
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The negative energy, with shape (batch,)."""
+        return self.model.unnormalized_log_prob(x, context)
 
 
 class WithAnnealedLangevin(nn.Module):

@@ -9,15 +9,34 @@ References:
     (Roberts & Tweedie, 1996), https://doi.org/10.2307/3318418
 """
 
-__all__ = ["MALA", "ULA"]
+__all__ = ["MALA", "ULA", "LangevinState"]
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ptheta.inference.kernels import ChainState, LogDensity, value_and_score
+from ptheta.inference.kernels import LogDensity, value_and_score
+
+
+class LangevinState(NamedTuple):
+    """Where the chains are.
+
+    Arguments:
+        x: The positions, with shape (chains, *shape).
+        log_prob: The log-density there, up to a constant, with shape (chains,).
+        score: Its gradient, shaped as x.
+        step_size: The step size in force, a scalar.
+        acceptance: The mean probability of acceptance of the last step, a scalar.
+    """
+
+    x: Tensor
+    log_prob: Tensor
+    score: Tensor
+    step_size: Tensor
+    acceptance: Tensor
 
 
 @dataclass(frozen=True)
@@ -40,11 +59,13 @@ class ULA:
 
     step_size: float
 
-    def init(self, log_prob: LogDensity, x: Tensor, step_size: Tensor | None = None) -> ChainState:
+    def init(
+        self, log_prob: LogDensity, x: Tensor, step_size: Tensor | None = None
+    ) -> LangevinState:
         """The state of chains that start at x."""
         return _state(log_prob, x, _step_size(self.step_size, x, step_size))
 
-    def step(self, log_prob: LogDensity, state: ChainState) -> ChainState:
+    def step(self, log_prob: LogDensity, state: LangevinState) -> LangevinState:
         """One transition of every chain."""
         return _state(log_prob, _propose(state), state.step_size)
 
@@ -75,11 +96,13 @@ class MALA:
     target: float | None = None
     rate: float = 0.1
 
-    def init(self, log_prob: LogDensity, x: Tensor, step_size: Tensor | None = None) -> ChainState:
+    def init(
+        self, log_prob: LogDensity, x: Tensor, step_size: Tensor | None = None
+    ) -> LangevinState:
         """The state of chains that start at x."""
         return _state(log_prob, x, _step_size(self.step_size, x, step_size))
 
-    def step(self, log_prob: LogDensity, state: ChainState) -> ChainState:
+    def step(self, log_prob: LogDensity, state: LangevinState) -> LangevinState:
         """One transition of every chain."""
         proposed = _state(log_prob, _propose(state), state.step_size)
         log_ratio = (
@@ -94,7 +117,7 @@ class MALA:
         taken = torch.rand_like(probability) < probability
         wide = taken.reshape(-1, *[1] * (state.x.dim() - 1))
         acceptance = probability.mean()
-        return ChainState(
+        return LangevinState(
             x=torch.where(wide, proposed.x, state.x),
             log_prob=torch.where(taken, proposed.log_prob, state.log_prob),
             score=torch.where(wide, proposed.score, state.score),
@@ -116,16 +139,16 @@ def _step_size(default: float, x: Tensor, given: Tensor | None) -> Tensor:
     return torch.full((), default, device=x.device) if given is None else given
 
 
-def _state(log_prob: LogDensity, x: Tensor, step_size: Tensor) -> ChainState:
+def _state(log_prob: LogDensity, x: Tensor, step_size: Tensor) -> LangevinState:
     value, score = value_and_score(log_prob, x)
-    return ChainState(x.detach(), value, score, step_size, torch.ones((), device=x.device))
+    return LangevinState(x.detach(), value, score, step_size, torch.ones((), device=x.device))
 
 
-def _propose(state: ChainState) -> Tensor:
+def _propose(state: LangevinState) -> Tensor:
     h = state.step_size
     return state.x + h * state.score + (2 * h).sqrt() * torch.randn_like(state.x)
 
 
-def _log_proposal(start: ChainState, end: Tensor) -> Tensor:
+def _log_proposal(start: LangevinState, end: Tensor) -> Tensor:
     h = start.step_size
     return -(end - start.x - h * start.score).square().flatten(1).sum(dim=1) / (4 * h)

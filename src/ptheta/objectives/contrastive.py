@@ -1,17 +1,55 @@
 """Contrastive divergence: data against chains that follow the model."""
 
-__all__ = ["PersistentContrastiveDivergence"]
+__all__ = ["ContrastiveDivergence", "PersistentContrastiveDivergence"]
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ptheta.inference.kernels import Kernel, run
+from ptheta.inference.kernels import ChainState, Kernel, Target, run
 from ptheta.objectives.types import Batch, Loss
 from ptheta.protocols import SupportsUnnormalizedLogProb
 from ptheta.spaces import Categorical, Real
 
+M = TypeVar("M", bound=SupportsUnnormalizedLogProb)
+S = TypeVar("S", bound=ChainState)
 
-class PersistentContrastiveDivergence(nn.Module):
+
+class ContrastiveDivergence(Generic[M, S]):
+    r"""Data against where chains that start at them get to in a few steps (CD-k).
+
+    .. math:: \nabla \mathcal{L} = \nabla \left( \mathbb{E}_{x' \sim T^k(\cdot \mid x)}
+        \log \tilde p_\theta(x') - \mathbb{E}_{x \sim p_\text{data}}
+        \log \tilde p_\theta(x) \right)
+
+    With more steps its gradient tends to that of maximum likelihood; with few it is biased, but
+    for a model that the data follow already. The loss is no bound and need not fall.
+
+    References:
+        Training Products of Experts by Minimizing Contrastive Divergence (Hinton, 2002),
+        https://doi.org/10.1162/089976602760128018, equation 5 without its last term
+
+    Arguments:
+        kernel: The transition.
+        steps: The number of transitions, k.
+    """
+
+    def __init__(self, kernel: Kernel[Target[M], S], *, steps: int = 1) -> None:
+        self.kernel = kernel
+        self.steps = steps
+
+    def loss(self, model: M, batch: Batch) -> Loss:
+        """The loss: by how many nats the model prefers the ends of the chains to the data."""
+        target = Target(model, batch.context)
+        with torch.no_grad():
+            start = self.kernel.init(target, batch.x)
+            moved = run(self.kernel, target, start, self.steps)
+        return _contrast(model, batch, moved.x, batch.context, moved.acceptance)
+
+
+class PersistentContrastiveDivergence(nn.Module, Generic[M, S]):
     r"""The gradient of maximum likelihood, with draws of the model from chains that live on.
 
     .. math:: \nabla \mathcal{L} = \nabla \left( \mathbb{E}_{\tilde x \sim \text{chains}}
@@ -19,8 +57,8 @@ class PersistentContrastiveDivergence(nn.Module):
         \log \tilde p_\theta(x) \right)
 
     At every update some of the chains are advanced under the present model by some steps of the
-    kernel. A few start afresh from a standard normal, so that chains of which the model has
-    moved away do not stay for ever. The loss is no bound and need not fall; near the fit it is
+    kernel. A few start afresh, so that chains of which the model has moved away do not stay for
+    ever. The loss is no bound and need not fall; near the fit it is
     near zero.
 
     References:
@@ -40,6 +78,7 @@ class PersistentContrastiveDivergence(nn.Module):
             to the smoothed density.
         penalty: The weight of the mean squared log-densities of data and chains, which ties down
             their free constant.
+        start: Draws where chains start afresh, from their shape.
     """
 
     chains: Tensor
@@ -49,7 +88,7 @@ class PersistentContrastiveDivergence(nn.Module):
 
     def __init__(
         self,
-        kernel: Kernel,
+        kernel: Kernel[Target[M], S],
         shape: tuple[int, ...],
         context_space: Categorical | Real | None = None,
         *,
@@ -58,6 +97,7 @@ class PersistentContrastiveDivergence(nn.Module):
         refresh: float = 0.0,
         noise: float = 0.0,
         penalty: float = 0.0,
+        start: Callable[[tuple[int, ...]], Tensor] = torch.randn,
     ) -> None:
         super().__init__()
         self.kernel = kernel
@@ -65,30 +105,28 @@ class PersistentContrastiveDivergence(nn.Module):
         self.refresh = refresh
         self.noise = noise
         self.penalty = penalty
-        self.register_buffer("chains", torch.randn(chains, *shape))
+        self.start = start
+        self.register_buffer("chains", start((chains, *shape)))
         self.register_buffer("contexts", _any_contexts(context_space, chains))
         self.register_buffer("started", torch.tensor(False))
         self.register_buffer("step_size", torch.tensor(kernel.step_size))
 
-    def loss(self, model: SupportsUnnormalizedLogProb, batch: Batch) -> Loss:
+    def loss(self, model: M, batch: Batch) -> Loss:
         """The loss: by how many nats the model prefers its own draws to the data."""
         moved, contexts, acceptance = self._advance(model, batch)
         x = batch.x + self.noise * torch.randn_like(batch.x) if self.noise else batch.x
-        data = model.unnormalized_log_prob(x, batch.context)
-        draws = model.unnormalized_log_prob(moved, contexts)
-        value = draws.mean() - data.mean()
-        if self.penalty:
-            value = value + self.penalty * (data.square().mean() + draws.square().mean())
-        return Loss(value, {"data": data.mean(), "draws": draws.mean(), "acceptance": acceptance})
+        return _contrast(
+            model, Batch(x, batch.context), moved, contexts, acceptance, penalty=self.penalty
+        )
 
     @torch.no_grad()
-    def _advance(
-        self, model: SupportsUnnormalizedLogProb, batch: Batch
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _advance(self, model: M, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
         x, n = self.chains, min(len(batch.x), len(self.chains))
         chosen = torch.randperm(len(x), device=x.device)[:n]
         fresh = torch.rand(n, device=x.device) < self.refresh
-        start = torch.where(_beside(fresh, x), torch.randn_like(x[chosen]), x[chosen])
+        start = x[chosen]
+        if self.refresh:
+            start = torch.where(_beside(fresh, x), self.start(tuple(start.shape)).to(x), start)
         contexts = None
         if batch.context is not None:
             if not self.started:
@@ -100,15 +138,28 @@ class PersistentContrastiveDivergence(nn.Module):
             given = batch.context[:n].to(self.contexts.dtype)
             contexts = torch.where(mask, given, self.contexts[chosen])
             self.contexts[chosen] = contexts
-        state = self.kernel.init(
-            lambda u: model.unnormalized_log_prob(u, contexts), start, self.step_size.clone()
-        )
-        state = run(
-            self.kernel, lambda u: model.unnormalized_log_prob(u, contexts), state, self.steps
-        )
+        target = Target(model, contexts)
+        state = self.kernel.init(target, start, self.step_size.clone())
+        state = run(self.kernel, target, state, self.steps)
         self.chains[chosen] = state.x
         self.step_size.copy_(state.step_size)
         return state.x, contexts, state.acceptance
+
+
+def _contrast(
+    model: SupportsUnnormalizedLogProb,
+    batch: Batch,
+    moved: Tensor,
+    contexts: Tensor | None,
+    acceptance: Tensor,
+    penalty: float = 0.0,
+) -> Loss:
+    data = model.unnormalized_log_prob(batch.x, batch.context)
+    draws = model.unnormalized_log_prob(moved, contexts)
+    value = draws.mean() - data.mean()
+    if penalty:
+        value = value + penalty * (data.square().mean() + draws.square().mean())
+    return Loss(value, {"data": data.mean(), "draws": draws.mean(), "acceptance": acceptance})
 
 
 def _any_contexts(space: Categorical | Real | None, n: int) -> Tensor:

@@ -77,6 +77,7 @@ RECIPES: dict[str, str] = {
     "mintnet": "ptheta.recipes.flows.residual:mintnet",
     "vae": "ptheta.recipes.latent:vae",
     "gan": "ptheta.recipes.implicit:gan",
+    "rbm": "ptheta.recipes.energy:rbm",
     "ebm": "ptheta.recipes.energy:ebm",
     "ncsn": "ptheta.recipes.score:ncsn",
 }

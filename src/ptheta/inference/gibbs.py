@@ -1,0 +1,74 @@
+"""Gibbs transitions of models that know their own conditionals."""
+
+__all__ = ["BlockGibbs", "GibbsState", "SupportsGibbs"]
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from ptheta.inference.kernels import Target
+from ptheta.protocols import SupportsUnnormalizedLogProb
+
+
+@runtime_checkable
+class SupportsGibbs(SupportsUnnormalizedLogProb, Protocol):
+    """A model that can draw its variables in blocks, each given the others."""
+
+    def start(self, n: int) -> Tensor:
+        """Where n chains begin, with shape (n, *shape)."""
+        ...
+
+    def gibbs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """One sweep over all blocks, which leaves the model invariant, shaped as x."""
+        ...
+
+
+class GibbsState(NamedTuple):
+    """Where the chains are.
+
+    Arguments:
+        x: The positions, with shape (chains, *shape).
+        step_size: Not looked at: Gibbs transitions have none.
+        acceptance: 1, since every draw is taken.
+    """
+
+    x: Tensor
+    step_size: Tensor
+    acceptance: Tensor
+
+
+@dataclass(frozen=True)
+class BlockGibbs:
+    """A sweep of the model's own: each block of variables drawn given the others.
+
+    References:
+        Stochastic Relaxation, Gibbs Distributions, and the Bayesian Restoration of Images (Geman &
+        Geman, 1984), https://doi.org/10.1109/TPAMI.1984.4767596
+
+    Example:
+        >>> from ptheta.models.energy.rbm import RBM
+        >>> from ptheta.models.energy.units import BinaryUnits
+        >>> _ = torch.manual_seed(0)
+        >>> target, kernel = Target(RBM(BinaryUnits((4,)), hidden_features=3)), BlockGibbs()
+        >>> kernel.step(target, kernel.init(target, torch.zeros(5, 4))).x.shape
+        torch.Size([5, 4])
+    """
+
+    step_size: float = 1.0
+
+    def init(
+        self, target: Target[SupportsGibbs], x: Tensor, step_size: Tensor | None = None
+    ) -> GibbsState:
+        """The state of chains that start at x."""
+        one = torch.ones((), device=x.device)
+        return GibbsState(x, one if step_size is None else step_size, one)
+
+    def step(self, target: Target[SupportsGibbs], state: GibbsState) -> GibbsState:
+        """One sweep of every chain."""
+        return state._replace(x=target.model.gibbs(state.x, target.context))
+
+    def settled(self) -> "BlockGibbs":
+        """The kernel itself: it tunes nothing."""
+        return self

@@ -1,0 +1,95 @@
+r"""The restricted Boltzmann machine: visible and binary hidden units, and weights between them.
+
+.. math:: \log \tilde p(v, h) = \log \tilde p(v) + T(v)^T W h + c^T h, \qquad
+    \log \tilde p(v) = \sum_h \ldots = \log \tilde p(v)
+    + \sum_j \operatorname{softplus}\left(c_j + T(v)^T W_j\right)
+"""
+
+__all__ = ["RBM"]
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ptheta.models.energy.units import Units
+
+_MOST = 24  # hidden units over whose states sums are taken one by one
+
+
+class RBM(nn.Module):
+    """A restricted Boltzmann machine, whose hidden units are summed out.
+
+    References:
+        Training Products of Experts by Minimizing Contrastive Divergence (Hinton, 2002),
+        https://doi.org/10.1162/089976602760128018
+        A Practical Guide to Training Restricted Boltzmann Machines (Hinton, 2012),
+        https://doi.org/10.1007/978-3-642-35289-8_32, section 8, for where weights start
+
+    Arguments:
+        visible: The visible units.
+        hidden_features: The number of hidden units.
+
+    Example:
+        >>> from ptheta.models.energy.units import BinaryUnits
+        >>> _ = torch.manual_seed(0)
+        >>> rbm = RBM(BinaryUnits((4,)), hidden_features=3)
+        >>> every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
+        >>> total = rbm.unnormalized_log_prob(every).logsumexp(dim=0)
+        >>> torch.allclose(total, rbm.log_partition())
+        True
+    """
+
+    def __init__(self, visible: Units, hidden_features: int) -> None:
+        super().__init__()
+        self.visible = visible
+        # rows of hidden units, as the weight of a layer from visible to hidden has them
+        self.weight = nn.Parameter(0.01 * torch.randn(hidden_features, visible.statistics_features))
+        self.hidden_bias = nn.Parameter(torch.zeros(hidden_features))
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Starts from units that follow the data one by one.
+
+        Arguments:
+            x: The training examples, with shape (rows, *shape).
+            context: Not looked at.
+        """
+        self.visible.fit(x)
+
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The negative free energy, with shape (batch,)."""
+        field = self.hidden_field(x)
+        return self.visible.log_base(x) + F.softplus(field).sum(dim=1)
+
+    def hidden_field(self, x: Tensor) -> Tensor:
+        """The log-odds of each hidden unit given x, with shape (batch, hidden_features)."""
+        return F.linear(self.visible.statistics(x), self.weight, self.hidden_bias)
+
+    def start(self, n: int) -> Tensor:
+        """Draws of the visible units alone, with shape (n, *shape)."""
+        return self.visible.draw(self.weight.new_zeros(n, self.visible.statistics_features))
+
+    @torch.no_grad()
+    def gibbs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The hidden units given x, and then the visible ones given these, shaped as x."""
+        hidden = torch.bernoulli(torch.sigmoid(self.hidden_field(x)))
+        return self.visible.draw(hidden @ self.weight)
+
+    def log_partition(self) -> Tensor:
+        """log Z, a scalar, by the sum over all states of the hidden units.
+
+        Raises:
+            ValueError: There are too many hidden units.
+        """
+        hidden_features = len(self.hidden_bias)
+        if hidden_features > _MOST:
+            raise ValueError(
+                f"the sum over all states of {hidden_features} hidden units is too long; it is "
+                f"taken for up to {_MOST}. Estimate it by annealed importance sampling."
+            )
+        total = self.weight.new_tensor(-torch.inf)
+        for states in torch.arange(2**hidden_features, device=self.weight.device).split(2**12):
+            places = torch.arange(hidden_features, device=states.device)
+            hidden = ((states[:, None] >> places) & 1).to(self.weight.dtype)
+            each = hidden @ self.hidden_bias + self.visible.log_partition(hidden @ self.weight)
+            total = torch.logaddexp(total, each.logsumexp(dim=0))
+        return total
