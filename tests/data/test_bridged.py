@@ -8,6 +8,7 @@ from ptheta.data.bridged import bridged
 from ptheta.data.bridging import dequantising, standardising
 from ptheta.protocols import capabilities
 from ptheta.random import seeded
+from ptheta.recipes.registry import build
 from ptheta.spaces import Discrete, Positive, Real
 
 
@@ -161,3 +162,20 @@ def test_initialize_hands_the_model_what_the_bridge_makes_of_the_data():
     started = model.model.started
     assert started.mean(dim=0).tolist() == pytest.approx([0, 0], abs=1e-5)
     torch.testing.assert_close(started, model.bridge.to_reals(x)[0])
+
+
+def test_rows_outside_have_no_density_and_rows_that_are_undefined_none_that_is_known():
+    model = build("realnvp", Real((2,))).model.eval()
+    x = torch.tensor([[0.0, 1.0], [torch.nan, 0.0], [torch.inf, 0.0]])
+    assert model.log_prob(x).isnan().tolist() == [False, True, True]
+    levels = build("realnvp", Discrete((2,), 5)).model.eval()
+    found = levels.elbo(torch.tensor([[0, 4], [0, 5], [-1, 0]]))
+    assert found.isneginf().tolist() == [False, True, True]
+
+
+def test_what_lies_nowhere_has_no_latent_and_no_example():
+    model = build("realnvp", Discrete((2,), 5), settings={"logit": 0.05}).model.eval()
+    with pytest.raises(ValueError, match="2 of 3 examples are no"):
+        model.encode(torch.tensor([[0, 4], [0, 5], [-1, 0]]))
+    with pytest.raises(ValueError, match="latents must be finite"):
+        model.decode(torch.tensor([[0.0, torch.nan]]))

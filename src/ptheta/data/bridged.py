@@ -212,12 +212,28 @@ class _BridgedLatent(Bridged[F]):
 
     @torch.no_grad()
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """The latent of x, levels taken at the centre of their cell, with shape (batch, latent)."""
-        return self.model.encode(self.bridge.at_centre(_checked(self, x))[0], context)
+        """The latent of x, levels taken at the centre of their cell, with shape (batch, latent).
+
+        Raises:
+            ValueError: There are examples outside the space.
+        """
+        outside = ~self.space.contains(_checked(self, x))
+        if outside.any():
+            raise ValueError(
+                f"{int(outside.sum())} of {len(x)} examples are no {self.space.describe()}, and "
+                "have no latent"
+            )
+        return self.model.encode(self.bridge.at_centre(x)[0], context)
 
     @torch.no_grad()
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """The example of latent z, with shape (batch, *space.shape)."""
+        """The example of latent z, with shape (batch, *space.shape).
+
+        Raises:
+            ValueError: A latent is not finite.
+        """
+        if not z.isfinite().all():
+            raise ValueError("latents must be finite, and some are NaN or infinite")
         return self.bridge.to_data(self.model.decode(z, context)).to(self.space.dtype)
 
 
@@ -281,7 +297,11 @@ def _log_prob(
     u, log_det = self.bridge.to_reals(_checked(self, x))
     log_prob = self.model.log_prob(u, c) + log_det
     # in training, where a look at every value would cost, the data have been looked at before
-    return log_prob if self.training else log_prob.where(self.space.contains(x), -torch.inf)
+    if self.training:
+        return log_prob
+    inside = self.space.contains(x)
+    undefined = ~inside & ~x.isfinite().flatten(1).all(dim=1)
+    return log_prob.where(inside, -torch.inf).masked_fill(undefined, torch.nan)
 
 
 @torch.no_grad()

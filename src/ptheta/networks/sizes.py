@@ -58,7 +58,7 @@ def kernel_reach(kernel_size: int) -> int:
         (0, 3)
     """
     if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"a kernel has a pixel in its middle: an odd width, not {kernel_size}")
+        raise ValueError(f"kernel_size must be odd, for a pixel in its middle, got {kernel_size}")
     return kernel_size // 2
 
 

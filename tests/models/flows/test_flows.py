@@ -150,7 +150,7 @@ def test_a_composition_may_be_given_by_a_generator_and_changed():
         (lambda: Permutation(torch.tensor([0.0, 1.0])), "expected an order of 2 values"),
         (lambda: RationalQuadratic(least=0.0), "a bin must have some of the box"),
         (lambda: LULinear(torch.zeros(0, 0)), "expected a square matrix"),
-        (lambda: mint_of_images((1, 4, 4), [2], kernel_size=4), "an odd width, not 4"),
+        (lambda: mint_of_images((1, 4, 4), [2], kernel_size=4), "kernel_size must be odd.*got 4"),
         (lambda: RationalQuadratic(bins=1500), "expected from 1 to 999 bins"),
         (lambda: RationalQuadratic(bins=0), "expected from 1 to 999 bins"),
         (lambda: RationalQuadratic(temper=0.0), "must be above 0"),

@@ -202,6 +202,8 @@ def test_rows_of_many_values_are_taken_in_parts(monkeypatch):
     whole = map_.inverse_and_log_det(x, context)
     monkeypatch.setattr("ptheta.models.flows.residual._NUMBERS", 6)
     torch.testing.assert_close(map_.inverse_and_log_det(x, context), whole)
+    monkeypatch.setattr("ptheta.models.flows.log_dets._AT_ONCE", 5)
+    torch.testing.assert_close(map_.inverse_and_log_det(x, context), whole)
 
 
 # rounding in g is of the size of the largest value of a row, whatever that of the others

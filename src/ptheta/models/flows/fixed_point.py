@@ -62,14 +62,16 @@ def solved_in_steps(step: Step, start: Tensor, *, tolerance: float) -> Tensor:
     Arguments:
         step: Maps a guess to the next, of the same shape.
         start: The first guess, with shape (batch, values).
-        tolerance: As that of `fixed_point`, at which the steps end earlier.
+        tolerance: The largest change of a value in a step, as a share of itself where it is larger
+            than 1, at which the steps end earlier.
 
     Example:
         >>> solved_in_steps(lambda x: 1 + x.roll(1) * torch.tensor([0, 2, 2]), torch.zeros(1, 3),
         ...                 tolerance=0.0)
         tensor([[1., 3., 7.]])
     """
-    return _iterate(step, start, tolerance, start.shape[1])[0]
+    # each value has a rounding of its own: it may well not look at one that is far larger
+    return _iterate(step, start, tolerance, start.shape[1], size=torch.abs)[0]
 
 
 def with_implicit_gradient(
@@ -146,19 +148,21 @@ def _solved(x: Tensor, at: Tensor, gradient: Tensor, tolerance: float, iteration
     return size * u
 
 
-def _iterate(step: Step, x: Tensor, tolerance: float, iterations: int) -> tuple[Tensor, Tensor]:
-    change = torch.zeros_like(x)
-    for _ in range(iterations if x.numel() else 0):
-        before, x = x, step(x)
-        change = (x - before).abs() / _largest(x).clamp(min=1)
-        if bool((change <= tolerance).all()):
-            break
-    return x, change
-
-
 def _largest(x: Tensor) -> Tensor:
     """The largest size of the values of each row, with as many dimensions as x."""
     return x.abs().amax(dim=tuple(range(1, x.dim())), keepdim=True) if x.dim() > 1 else x.abs()
+
+
+def _iterate(
+    step: Step, x: Tensor, tolerance: float, iterations: int, size: Step = _largest
+) -> tuple[Tensor, Tensor]:
+    change = torch.zeros_like(x)
+    for _ in range(iterations if x.numel() else 0):
+        before, x = x, step(x)
+        change = (x - before).abs() / size(x).clamp(min=1)
+        if bool((change <= tolerance).all()):
+            break
+    return x, change
 
 
 def _refuse_moving(moving: Tensor, sought: str, iterations: int, given: Tensor) -> None:

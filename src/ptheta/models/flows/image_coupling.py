@@ -131,6 +131,9 @@ class CheckerboardCoupling(ImageCoupling):
         conditioner: Makes the network.
         flip: Whether the upper left pixel is mapped, and does not stay.
 
+    Raises:
+        ValueError: In a call: the image has one pixel only.
+
     Example:
         >>> from functools import partial
         >>> from ptheta.models.flows.univariate import Affine

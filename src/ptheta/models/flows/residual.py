@@ -3,7 +3,6 @@
 __all__ = ["Residual"]
 
 from collections.abc import Callable
-from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -104,10 +103,10 @@ class Residual(Bijection):
     ) -> tuple[Tensor, Tensor]:
         g = self.network.bounded()
         rows = max(1, _NUMBERS // x.shape[1:].numel())
-        given = repeat(None) if context is None else context.split(rows)
+        taken = x.split(rows)
+        given = [None] * len(taken) if context is None else context.split(rows)
         parts = [
-            exact_log_det(_given(g, its), part)
-            for part, its in zip(x.split(rows), given, strict=False)
+            exact_log_det(_given(g, its), part) for part, its in zip(taken, given, strict=True)
         ]
         y, log_det = (torch.cat(found) for found in zip(*parts, strict=True))
         return x + y, log_det

@@ -47,7 +47,7 @@ def maf(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    maps = _layers(Affine(), space, context_space, layers, hidden_features, dropout)
+    maps = _layers(_affine(layers), space, context_space, layers, hidden_features, dropout)
     return vector_flow(
         Composition(maps),
         space,
@@ -91,7 +91,7 @@ def iaf(
         steps: The number of steps where no budget is given.
     """
     # units dropped anew at each step of an iteration would keep it from settling
-    maps = _layers(Affine(), space, context_space, layers, hidden_features, dropout=0.0)
+    maps = _layers(_affine(layers), space, context_space, layers, hidden_features, dropout=0.0)
     return vector_flow(
         Composition([Inverse(map_) for map_ in maps]),
         space,
@@ -152,6 +152,11 @@ def nsf_autoregressive(
         batch_size=batch_size,
         steps=steps,
     )
+
+
+def _affine(layers: int) -> Affine:
+    """Log-scales within 1 train best in many layers; few need more for narrow conditionals."""
+    return Affine(max(1.0, 5 / layers))
 
 
 def _layers(

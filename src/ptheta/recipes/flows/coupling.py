@@ -109,8 +109,10 @@ def realnvp(
     """
     # score matching holds for scores without jumps
     activation = nn.SiLU if objective == "score-matching" else nn.ReLU
+    # log-scales within 1 train best in many layers; few need more for narrow conditionals
+    affine = Affine(max(1.0, 8 / layers))
     couplings = _couplings(
-        Affine(), space, context_space, layers, hidden_features, dropout, activation
+        affine, space, context_space, layers, hidden_features, dropout, activation
     )
     return vector_flow(
         Composition(couplings),
