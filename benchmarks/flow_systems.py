@@ -4,7 +4,6 @@ __all__ = ["CELLS", "LIBRARIES", "System", "installed"]
 
 import importlib
 import importlib.util
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Univariate
 from ptheta.networks.mlp import MLP
 
-BINS, BOUND = 8, 5.0
+BINS, BOUND, TEMPER = 8, 5.0, 3.0  # those of the recipes
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class System:
 
 
 def ptheta(cell: Cell, features: int) -> System:
-    spline = RationalQuadratic(BINS, BOUND, temper=math.sqrt(cell.hidden))
+    spline = RationalQuadratic(BINS, BOUND, temper=TEMPER)
     univariate: Univariate = spline if cell.spline else Affine()
     hidden = (cell.hidden, cell.hidden)
     order = range(features)
@@ -62,6 +61,10 @@ def ptheta(cell: Cell, features: int) -> System:
         else Coupling(univariate, features, 0, hidden, flip=i % 2 == 1)
         for i in range(cell.layers)
     ]
+    for map_ in maps:
+        # as the recipes of affine maps do
+        if isinstance(map_, MaskedAutoregressive) and not cell.spline:
+            map_.start_near_identity()
     flow = Flow(Composition(maps), Gaussian(features))
     return System(flow, flow.log_prob, flow.sample)
 

@@ -86,7 +86,7 @@ def test_a_run_that_is_gone_on_with_keeps_the_format_that_its_weights_mean(tmp_p
     maps = [m.univariate for m in built(record).model.modules() if isinstance(m, Coupling)]
     assert maps == [LocationScale(2.0)] * 2
     maps = [m.univariate for m in built(now).model.modules() if isinstance(m, Coupling)]
-    assert maps == [Affine()] * 2
+    assert maps == [Affine(4.0)] * 2
 
 
 def test_masked_and_image_flows_of_the_first_format_are_turned_round():
@@ -102,3 +102,12 @@ def test_masked_and_image_flows_of_the_first_format_are_turned_round():
         maps = [m.univariate for m in model.modules() if hasattr(m, "univariate")]
         assert maps == [LocationScale(bound)] * len(maps)
         assert maps
+
+
+@pytest.mark.parametrize("recipe", ["nsf-coupling", "nsf-autoregressive"])
+def test_splines_of_the_first_format_are_tempered_by_the_width_of_their_network(recipe):
+    record = RunFolder(CHECKPOINTS / "1" / "realnvp").read_record()
+    update = {"recipe": recipe, "settings": {"hidden_features": 64}}
+    model = built(record.model_copy(update=update)).model
+    tempers = {m.univariate.temper for m in model.modules() if hasattr(m, "univariate")}
+    assert tempers == {8.0}

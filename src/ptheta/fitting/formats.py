@@ -20,5 +20,5 @@ def built(record: RunRecord) -> Algorithm:
     algorithm = build(
         record.recipe, record.space, record.context_space, record.settings, record.columns
     )
-    as_written(algorithm.model, record.format)
+    as_written(algorithm.model, record.format, record.settings)
     return algorithm

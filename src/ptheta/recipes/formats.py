@@ -2,22 +2,29 @@
 
 __all__ = ["as_written"]
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from torch import nn
 
 from ptheta.models.flows.autoregressive import MaskedAutoregressive
 from ptheta.models.flows.coupling import Coupling
 from ptheta.models.flows.image_coupling import ImageCoupling
+from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, LocationScale
 
 
-def as_written(model: nn.Module, format: int) -> None:
+def as_written(model: nn.Module, format: int, settings: Mapping[str, Any]) -> None:
     """Changes a model in place to what it was in the format of a run.
 
-    Format 1 had the affine maps of flows the other way round: of noise, and not of data.
+    Format 1 had the affine maps of flows the other way round, of noise and not of data, and logits
+    of splines were divided by the square root of the width of their network.
 
     Arguments:
         model: The model, as recipes build it now.
         format: The format of the run.
+        settings: The settings of the run.
     """
     if format > 1:
         return
@@ -27,5 +34,10 @@ def as_written(model: nn.Module, format: int) -> None:
                 module.univariate = LocationScale(5.0)
             case Coupling(univariate=Affine()) | ImageCoupling(univariate=Affine()):
                 module.univariate = LocationScale(2.0)
+            case (
+                MaskedAutoregressive(univariate=RationalQuadratic() as spline)
+                | Coupling(univariate=RationalQuadratic() as spline)
+            ):
+                module.univariate = replace(spline, temper=settings["hidden_features"] ** 0.5)
             case _:
                 pass

@@ -27,8 +27,7 @@ class MaskedAutoregressive(Bijection):
     All coefficients of known data are one evaluation of a masked network. Data are found value
     by value, each unit of the network evaluated once; of few rows with many values by whole
     evaluations (Jacobi's iteration) until nothing changes, which so many as values always reach.
-    `benchmarks/flows.md` has the times of both. The last layer of the network starts at zero, so
-    that the map starts near the identity.
+    `benchmarks/flows.md` has the times of both.
 
     References:
         Masked Autoregressive Flow for Density Estimation (Papamakarios, Pavlakou & Murray, 2017),
@@ -81,15 +80,26 @@ class MaskedAutoregressive(Bijection):
             rank.repeat(univariate.size),
         ]
         *hidden, output = map(MaskedLinear, may_see(self.degrees))
-        for layer in hidden:
-            # maps in a row make much of what a large unit sees of the first values
-            layer.reset_as_if_whole()
         self.hidden = nn.ModuleList(hidden)
         self.output = output
-        for parameter in self.output.parameters():
-            nn.init.zeros_(parameter)
+        if not hidden:
+            # drawn biases would stand there as they are, layer after layer
+            nn.init.zeros_(self.output.bias)
         self.activation = activation()
         self.dropout = nn.Dropout(dropout)
+
+    def start_near_identity(self) -> "MaskedAutoregressive":
+        """Draws the parameters afresh, with no coefficients and units of less weight; the map.
+
+        Affine maps in a row start better so: they make much of what a unit of the first values
+        says, which sees few and has large weights. Splines, which are bounded, do not.
+        """
+        for layer in self.hidden:
+            assert isinstance(layer, MaskedLinear)
+            layer.reset_as_if_whole()
+        for parameter in self.output.parameters():
+            nn.init.zeros_(parameter)
+        return self
 
     def forward_and_log_det(
         self, z: Tensor, context: Tensor | None = None

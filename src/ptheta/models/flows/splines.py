@@ -33,8 +33,8 @@ class RationalQuadratic(Univariate):
     Arguments:
         bins: The number of bins.
         bound: The box is [-bound, bound].
-        temper: What the logits of widths and heights are divided by. The authors' code takes the
-            square root of the number of hidden units, which steadies training.
+        temper: What the logits of widths and heights are divided by, which slows them. The authors'
+            code takes the square root of the number of hidden units.
         least: The least width and height of a bin, as a share of the box, and the least slope.
 
     Raises:

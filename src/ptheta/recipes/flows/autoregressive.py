@@ -3,12 +3,12 @@
 __all__ = ["iaf", "maf", "nsf_autoregressive"]
 
 from ptheta.models.flows.autoregressive import MaskedAutoregressive
-from ptheta.models.flows.bijections import Bijection, Composition, Inverse
+from ptheta.models.flows.bijections import Composition, Inverse
 from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Univariate
 from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import Bins, Margin, dropout_of, vector_flow
+from ptheta.recipes.flows.vector import TEMPER, Bins, Margin, dropout_of, vector_flow
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
 
@@ -47,7 +47,7 @@ def maf(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    maps = _layers(_affine(layers), space, context_space, layers, hidden_features, dropout)
+    maps = _affine_layers(space, context_space, layers, hidden_features, dropout)
     return vector_flow(
         Composition(maps),
         space,
@@ -91,7 +91,7 @@ def iaf(
         steps: The number of steps where no budget is given.
     """
     # units dropped anew at each step of an iteration would keep it from settling
-    maps = _layers(_affine(layers), space, context_space, layers, hidden_features, dropout=0.0)
+    maps = _affine_layers(space, context_space, layers, hidden_features, dropout=0.0)
     return vector_flow(
         Composition([Inverse(map_) for map_ in maps]),
         space,
@@ -141,7 +141,7 @@ def nsf_autoregressive(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    spline = RationalQuadratic(bins, bound, temper=hidden_features**0.5)
+    spline = RationalQuadratic(bins, bound, temper=TEMPER)
     maps = _layers(spline, space, context_space, layers, hidden_features, dropout)
     return vector_flow(
         Composition(maps),
@@ -154,9 +154,17 @@ def nsf_autoregressive(
     )
 
 
-def _affine(layers: int) -> Affine:
-    """Log-scales within 1 train best in many layers; few need more for narrow conditionals."""
-    return Affine(max(1.0, 5 / layers))
+def _affine_layers(
+    space: Space,
+    context_space: Categorical | Real | None,
+    layers: int,
+    hidden_features: int,
+    dropout: float | None,
+) -> list[MaskedAutoregressive]:
+    # log-scales within 1 train best in many layers; few need more for narrow conditionals
+    affine = Affine(max(1.0, 5 / layers))
+    maps = _layers(affine, space, context_space, layers, hidden_features, dropout)
+    return [map_.start_near_identity() for map_ in maps]
 
 
 def _layers(
@@ -166,7 +174,7 @@ def _layers(
     layers: int,
     hidden_features: int,
     dropout: float | None,
-) -> list[Bijection]:
+) -> list[MaskedAutoregressive]:
     order = range(space.features)
     given = ContextFeatures(context_space).features
     return [

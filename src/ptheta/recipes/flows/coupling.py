@@ -16,7 +16,7 @@ from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Shift, Univariate
 from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import Bins, Margin, Objective, dropout_of, vector_flow
+from ptheta.recipes.flows.vector import TEMPER, Bins, Margin, Objective, dropout_of, vector_flow
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
 
@@ -164,7 +164,7 @@ def nsf_coupling(
         batch_size: The number of examples in a batch.
         steps: The number of steps where no budget is given.
     """
-    spline = RationalQuadratic(bins, bound, temper=hidden_features**0.5)
+    spline = RationalQuadratic(bins, bound, temper=TEMPER)
     couplings = _couplings(spline, space, context_space, layers, hidden_features, dropout)
     return vector_flow(
         Composition(couplings),

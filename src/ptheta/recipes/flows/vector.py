@@ -4,6 +4,7 @@ __all__ = [
     "Bins",
     "Margin",
     "Objective",
+    "TEMPER",
     "dropout_of",
     "image_shape",
     "trained_flow",
@@ -33,6 +34,7 @@ from ptheta.training.gradient import GradientLearner
 
 Bins = Annotated[int, Ge(1), Le(999)]  # a bin has a thousandth of the box at least
 Margin = Annotated[float, Ge(0), Lt(0.5)]
+TEMPER = 3.0  # of splines: without, few rows are learnt by heart; the authors' 11 learns slowly
 Objective = Literal["likelihood", "score-matching", "adversarial"]
 
 _EXACT_DIVERGENCE = 16  # values up to which score matching takes the divergence whole
