@@ -1,12 +1,12 @@
 """Held-out nats of flows beside those of zuko, nflows and normflows, trained alike.
 
-    python benchmarks/flows_nats.py [--seeds 3] [--steps 1000] [--out flows.jsonl] [set ...]
+    python benchmarks/flows_nats.py [--seeds 3] [--steps 1000] [--out flows_nats.jsonl] [set ...]
 
 Every library builds the architectures of `benchmarks/flows.py`, and all are trained by one bare
 loop, on the same standardised values in the same batches, and are measured with the weights of
 their best look at the validation rows. Nats are those of an example in the data's own units;
 digits carry uniform noise, so that theirs bound those of the digits. What is in the file already
-is not trained again.
+is not trained again; the table is written beside it.
 """
 
 from loops import bare  # isort: skip
@@ -29,6 +29,14 @@ from ptheta import load_data
 LARGE = ("miniboone-head", "digits")
 SETS = ("moons", "checkerboard", "spirals", "power-plant", "kin8nm", "protein", *LARGE)
 BATCH, LOOKS = 256, 20
+PAGE = """# Held-out nats of flows beside zuko, nflows and normflows
+
+Written by `python benchmarks/flows_nats.py` from the file beside it. Means over seeds and their
+standard deviation, of test rows in the data's own units, after 1,000 steps of 256 rows by one bare
+loop for all. The last column is by how much ptheta is behind the best of the others, where it is
+above 0, and the deviation of that.
+
+"""
 
 
 def cells(name: str) -> tuple[str, ...]:
@@ -123,7 +131,7 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", default=list(SETS), help=", ".join(SETS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--out", type=Path, default=Path("flows.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))
     options = parser.parse_args()
     found = [json.loads(line) for line in options.out.open()] if options.out.exists() else []
     done = {(row["set"], row["cell"], row["library"], row["seed"]) for row in found}
@@ -140,7 +148,7 @@ def main() -> None:
         print(row, flush=True)
         with options.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
-    print("\n".join(table(found)))
+    options.out.with_suffix(".md").write_text(PAGE + "\n".join(table(found)) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from ptheta.inference.annealed import annealed_langevin
 from ptheta.inference.gibbs import SupportsGibbs
 from ptheta.inference.kernels import ChainState, Kernel, Target, run
 from ptheta.inference.paths import SupportsNoisedScore
-from ptheta.protocols import SupportsScore, SupportsUnnormalizedLogProb
+from ptheta.protocols import SupportsInitialize, SupportsScore, SupportsUnnormalizedLogProb
 
 S = TypeVar("S", bound=ChainState)
 
@@ -95,6 +95,11 @@ class WithGibbs(nn.Module):
         super().__init__()
         self.model = model
         self.steps = steps
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Sets what in the model depends on the training data, such as where chains start."""
+        if isinstance(self.model, SupportsInitialize):
+            self.model.initialize(x, context)
 
     @torch.no_grad()
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:

@@ -65,8 +65,8 @@ class RBM(nn.Module):
         return F.linear(self.visible.statistics(x), self.weight, self.hidden_bias)
 
     def start(self, n: int) -> Tensor:
-        """Draws of the visible units alone, with shape (n, *shape)."""
-        return self.visible.draw(self.weight.new_zeros(n, self.visible.statistics_features))
+        """Draws of the visible units as they follow the data one by one, with shape (n, *shape)."""
+        return self.visible.start(n)
 
     @torch.no_grad()
     def gibbs(self, x: Tensor, context: Tensor | None = None) -> Tensor:

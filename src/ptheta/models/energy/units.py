@@ -51,6 +51,10 @@ class Units(nn.Module, ABC):
     def fit(self, x: Tensor) -> None:
         """Sets the biases so that, without a field, the units follow examples one by one."""
 
+    @abstractmethod
+    def start(self, n: int) -> Tensor:
+        """Draws of the units as they were fitted, with shape (n, *shape)."""
+
 
 class BinaryUnits(Units):
     """Units of 0 and 1.
@@ -64,9 +68,12 @@ class BinaryUnits(Units):
         4.0
     """
 
+    fitted: Tensor
+
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(shape, math.prod(shape))
         self.bias = nn.Parameter(torch.zeros(self.statistics_features))
+        self.register_buffer("fitted", torch.zeros(self.statistics_features))
 
     def statistics(self, x: Tensor) -> Tensor:
         return x.flatten(1).to(self.bias.dtype)
@@ -85,7 +92,11 @@ class BinaryUnits(Units):
     def fit(self, x: Tensor) -> None:
         ones = self.statistics(x).sum(dim=0)
         # half a count of each value, so that no bias is infinite
-        self.bias.copy_(torch.logit((ones + 0.5) / (len(x) + 1)))
+        self.fitted.copy_(torch.logit((ones + 0.5) / (len(x) + 1)))
+        self.bias.copy_(self.fitted)
+
+    def start(self, n: int) -> Tensor:
+        return self.draw((self.fitted - self.bias).expand(n, -1))
 
 
 class CategoricalUnits(Units):
@@ -101,10 +112,13 @@ class CategoricalUnits(Units):
         9.0
     """
 
+    fitted: Tensor
+
     def __init__(self, shape: tuple[int, ...], categories: int) -> None:
         super().__init__(shape, math.prod(shape) * categories)
         self.categories = categories
         self.bias = nn.Parameter(torch.zeros(self.statistics_features))
+        self.register_buffer("fitted", torch.zeros(self.statistics_features))
 
     def statistics(self, x: Tensor) -> Tensor:
         return F.one_hot(x.flatten(1).long(), self.categories).flatten(1).to(self.bias.dtype)
@@ -124,7 +138,11 @@ class CategoricalUnits(Units):
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        self.bias.copy_((self.statistics(x).sum(dim=0) + 0.5).log())
+        self.fitted.copy_((self.statistics(x).sum(dim=0) + 0.5).log())
+        self.bias.copy_(self.fitted)
+
+    def start(self, n: int) -> Tensor:
+        return self.draw((self.fitted - self.bias).expand(n, -1))
 
     def _logits(self, field: Tensor) -> Tensor:
         return (field + self.bias).unflatten(-1, (-1, self.categories))
@@ -149,10 +167,15 @@ class GaussianUnits(Units):
         1.0
     """
 
+    fitted_mean: Tensor
+    fitted_scale: Tensor
+
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(shape, math.prod(shape))
         self.mean = nn.Parameter(torch.zeros(self.statistics_features))
         self.log_scale = nn.Parameter(torch.zeros(self.statistics_features))
+        self.register_buffer("fitted_mean", torch.zeros(self.statistics_features))
+        self.register_buffer("fitted_scale", torch.ones(self.statistics_features))
 
     def statistics(self, x: Tensor) -> Tensor:
         return x.flatten(1) * (-self.log_scale).exp()
@@ -174,5 +197,11 @@ class GaussianUnits(Units):
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
         flat = x.flatten(1)
-        self.mean.copy_(flat.mean(dim=0))
-        self.log_scale.copy_(flat.std(dim=0, correction=0).clamp(min=1e-3).log())
+        self.fitted_mean.copy_(flat.mean(dim=0))
+        self.fitted_scale.copy_(flat.std(dim=0, correction=0).clamp(min=1e-3))
+        self.mean.copy_(self.fitted_mean)
+        self.log_scale.copy_(self.fitted_scale.log())
+
+    def start(self, n: int) -> Tensor:
+        z = torch.randn(n, self.statistics_features).to(self.fitted_mean)
+        return torch.addcmul(self.fitted_mean, self.fitted_scale, z).unflatten(1, self.shape)
