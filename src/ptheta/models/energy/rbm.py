@@ -5,7 +5,10 @@ r"""The restricted Boltzmann machine: visible and binary hidden units, and weigh
     + \sum_j \operatorname{softplus}\left(c_j + T(v)^T W_j\right)
 """
 
-__all__ = ["RBM"]
+__all__ = ["RBM", "TemperedRBM"]
+
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -93,3 +96,57 @@ class RBM(nn.Module):
             each = hidden @ self.hidden_bias + self.visible.log_partition(hidden @ self.weight)
             total = torch.logaddexp(total, each.logsumexp(dim=0))
         return total
+
+
+@dataclass(frozen=True)
+class TemperedRBM:
+    r"""A machine between units that follow the data one by one and the machine itself.
+
+    .. math:: \log \tilde p_\beta(v) = \log \tilde p(v) + (1 - \beta) f_0^T T(v)
+        + \sum_j \operatorname{softplus}\left(\beta (c_j + T(v)^T W_j)\right)
+
+    with :math:`f_0` the field that takes the units to where they were fitted.
+
+    References:
+        On the Quantitative Analysis of Deep Belief Networks (Salakhutdinov & Murray, 2008),
+        https://doi.org/10.1145/1390156.1390266, equations 15 to 18
+
+    Arguments:
+        rbm: The machine.
+        beta: How much of it there is, from 0 to 1.
+
+    Example:
+        >>> from ptheta.models.energy.units import BinaryUnits
+        >>> _ = torch.manual_seed(0)
+        >>> rbm = RBM(BinaryUnits((4,)), hidden_features=3)
+        >>> x = torch.ones(2, 4)
+        >>> bool((TemperedRBM(rbm, 1.0).unnormalized_log_prob(x) ==
+        ...       rbm.unnormalized_log_prob(x)).all())
+        True
+    """
+
+    rbm: RBM
+    beta: float
+
+    def start(self, n: int) -> Tensor:
+        """Draws at beta = 0, with shape (n, *shape)."""
+        return self.rbm.start(n)
+
+    def log_partition_at_start(self) -> Tensor:
+        """log Z at beta = 0, a scalar: there the hidden units are fair coins."""
+        coins = len(self.rbm.hidden_bias) * math.log(2)
+        return self.rbm.visible.log_partition(self.rbm.visible.fitted_field()) + coins
+
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The negative free energy, with shape (batch,)."""
+        visible = self.rbm.visible
+        start = (1 - self.beta) * (visible.statistics(x) @ visible.fitted_field())
+        field = self.beta * self.rbm.hidden_field(x)
+        return visible.log_base(x) + start + F.softplus(field).sum(dim=1)
+
+    @torch.no_grad()
+    def gibbs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The hidden units given x, and then the visible ones given these, shaped as x."""
+        hidden = torch.bernoulli(torch.sigmoid(self.beta * self.rbm.hidden_field(x)))
+        field = self.beta * (hidden @ self.rbm.weight)
+        return self.rbm.visible.draw(field + (1 - self.beta) * self.rbm.visible.fitted_field())

@@ -52,8 +52,12 @@ class Units(nn.Module, ABC):
         """Sets the biases so that, without a field, the units follow examples one by one."""
 
     @abstractmethod
+    def fitted_field(self) -> Tensor:
+        """The field that takes the units back to where they were fitted, one number a statistic."""
+
     def start(self, n: int) -> Tensor:
         """Draws of the units as they were fitted, with shape (n, *shape)."""
+        return self.draw(self.fitted_field().expand(n, -1))
 
 
 class BinaryUnits(Units):
@@ -95,8 +99,8 @@ class BinaryUnits(Units):
         self.fitted.copy_(torch.logit((ones + 0.5) / (len(x) + 1)))
         self.bias.copy_(self.fitted)
 
-    def start(self, n: int) -> Tensor:
-        return self.draw((self.fitted - self.bias).expand(n, -1))
+    def fitted_field(self) -> Tensor:
+        return self.fitted - self.bias
 
 
 class CategoricalUnits(Units):
@@ -141,8 +145,8 @@ class CategoricalUnits(Units):
         self.fitted.copy_((self.statistics(x).sum(dim=0) + 0.5).log())
         self.bias.copy_(self.fitted)
 
-    def start(self, n: int) -> Tensor:
-        return self.draw((self.fitted - self.bias).expand(n, -1))
+    def fitted_field(self) -> Tensor:
+        return self.fitted - self.bias
 
     def _logits(self, field: Tensor) -> Tensor:
         return (field + self.bias).unflatten(-1, (-1, self.categories))
@@ -167,15 +171,13 @@ class GaussianUnits(Units):
         1.0
     """
 
-    fitted_mean: Tensor
-    fitted_scale: Tensor
+    fitted: Tensor
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(shape, math.prod(shape))
         self.mean = nn.Parameter(torch.zeros(self.statistics_features))
         self.log_scale = nn.Parameter(torch.zeros(self.statistics_features))
-        self.register_buffer("fitted_mean", torch.zeros(self.statistics_features))
-        self.register_buffer("fitted_scale", torch.ones(self.statistics_features))
+        self.register_buffer("fitted", torch.zeros(self.statistics_features))
 
     def statistics(self, x: Tensor) -> Tensor:
         return x.flatten(1) * (-self.log_scale).exp()
@@ -197,11 +199,9 @@ class GaussianUnits(Units):
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
         flat = x.flatten(1)
-        self.fitted_mean.copy_(flat.mean(dim=0))
-        self.fitted_scale.copy_(flat.std(dim=0, correction=0).clamp(min=1e-3))
-        self.mean.copy_(self.fitted_mean)
-        self.log_scale.copy_(self.fitted_scale.log())
+        self.fitted.copy_(flat.mean(dim=0))
+        self.mean.copy_(self.fitted)
+        self.log_scale.copy_(flat.std(dim=0, correction=0).clamp(min=1e-3).log())
 
-    def start(self, n: int) -> Tensor:
-        z = torch.randn(n, self.statistics_features).to(self.fitted_mean)
-        return torch.addcmul(self.fitted_mean, self.fitted_scale, z).unflatten(1, self.shape)
+    def fitted_field(self) -> Tensor:
+        return (self.fitted - self.mean) * (-self.log_scale).exp()
