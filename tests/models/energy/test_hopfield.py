@@ -1,0 +1,68 @@
+"""Memories: energy never rises, cues find their patterns, and so many can be stored."""
+
+import pytest
+import torch
+
+from ptheta.models.energy.hopfield import HopfieldMemory, ModernHopfieldMemory
+
+
+def patterns(count, values):
+    return torch.randint(0, 2, (count, values)).float() * 2 - 1
+
+
+def corrupted(x, share):
+    return torch.where(torch.rand_like(x) < share, -x, x)
+
+
+def test_a_sweep_never_raises_the_energy_and_ends_at_rest():
+    torch.manual_seed(0)
+    memory, cue = HopfieldMemory(patterns(8, 40)), patterns(50, 40)
+    energies = [-memory.unnormalized_log_prob(memory.recall(cue, sweeps=k)) for k in range(6)]
+    for before, after in zip(energies, energies[1:], strict=False):
+        assert (after <= before + 1e-5).all()
+    rest = memory.recall(cue, sweeps=100)
+    assert torch.equal(memory.recall(rest, sweeps=1), rest)
+
+
+def test_steps_of_the_modern_memory_never_raise_its_energy():
+    torch.manual_seed(0)
+    memory, cue = ModernHopfieldMemory(torch.randn(30, 10), beta=2.0), 3 * torch.randn(50, 10)
+    energies = [-memory.unnormalized_log_prob(memory.recall(cue, steps=k)) for k in range(8)]
+    for before, after in zip(energies, energies[1:], strict=False):
+        assert (after <= before + 1e-4).all()
+
+
+def recalled(memory_of, count, values):
+    """The share of values that are right after recall from cues of which a tenth is wrong."""
+    stored = patterns(count, values)
+    found = memory_of(stored).recall(corrupted(stored, 0.1)).sign()
+    return (found == stored).float().mean().item()
+
+
+def test_recall_breaks_down_beyond_a_seventh_of_a_pattern_a_value():
+    torch.manual_seed(0)
+    curve = {load: recalled(HopfieldMemory, int(load * 400), 400) for load in (0.05, 0.1, 0.2, 0.4)}
+    # well under 0.138 patterns a value all but a few per cent of the values come back
+    assert curve[0.05] > 0.999
+    assert curve[0.1] > 0.98
+    # beyond, states drift off, and no longer even keep the nine tenths that were right
+    assert curve[0.2] < 0.9
+    assert curve[0.4] < curve[0.2]
+
+
+def test_the_modern_memory_recalls_many_times_as_many_patterns_as_values():
+    torch.manual_seed(0)
+    assert recalled(lambda x: ModernHopfieldMemory(x, beta=1.0), 1000, 50) > 0.99
+
+
+@pytest.mark.parametrize("x", [torch.zeros(2, 3), torch.ones(3)])
+def test_what_are_no_patterns_is_refused(x):
+    with pytest.raises(ValueError, match="rows of -1 and 1"):
+        HopfieldMemory(x)
+
+
+def test_a_modern_memory_needs_a_matrix_and_a_temperature():
+    with pytest.raises(ValueError, match="rows of a matrix"):
+        ModernHopfieldMemory(torch.ones(3))
+    with pytest.raises(ValueError, match="beta must be above 0"):
+        ModernHopfieldMemory(torch.ones(3, 2), beta=0.0)
