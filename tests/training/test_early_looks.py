@@ -41,11 +41,12 @@ def test_a_table_of_few_rows_is_not_learnt_by_heart(recipe):
     data = load_data(pd.DataFrame(load_wine().data, columns=load_wine().feature_names))
     run = fit(data, recipe, steps=200)
     alone = fit(data, "independent")
+    # medians, since of the 27 rows one far out decides what the mean is
     nats = [
-        -densities(fitted.model, data.test.x, space=data.space).values.mean().item()
+        -densities(fitted.model, data.test.x, space=data.space).values.median().item()
         for fitted in (run, alone)
     ]
-    # of 124 training rows; a flow of 200 steps is beyond 100,000 nats
+    # of 124 training rows; a flow of 200 steps is beyond 500 nats
     assert nats[0] < nats[1] + 5
 
 
