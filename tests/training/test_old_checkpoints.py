@@ -17,7 +17,7 @@ from ptheta.fitting import load
 from ptheta.fitting.folder import as_begun
 from ptheta.fitting.formats import built
 from ptheta.models.flows.coupling import Coupling
-from ptheta.models.flows.univariate import Affine, LocationScale
+from ptheta.models.flows.univariate import Affine, Reversed
 from ptheta.spaces import Discrete, Real
 from ptheta.training.folder import FORMAT, RunFolder
 
@@ -84,7 +84,7 @@ def test_a_run_that_is_gone_on_with_keeps_the_format_that_its_weights_mean(tmp_p
     now = record.model_copy(update={"format": FORMAT})
     assert as_begun(now, RunFolder(folder)).format == 1
     maps = [m.univariate for m in built(record).model.modules() if isinstance(m, Coupling)]
-    assert maps == [LocationScale(2.0)] * 2
+    assert maps == [Reversed(Affine(2.0))] * 2
     maps = [m.univariate for m in built(now).model.modules() if isinstance(m, Coupling)]
     assert maps == [Affine(4.0)] * 2
 
@@ -100,7 +100,7 @@ def test_masked_and_image_flows_of_the_first_format_are_turned_round():
         update = {"recipe": recipe, "settings": {}, "space": space}
         model = built(record.model_copy(update=update)).model
         maps = [m.univariate for m in model.modules() if hasattr(m, "univariate")]
-        assert maps == [LocationScale(bound)] * len(maps)
+        assert maps == [Reversed(Affine(bound))] * len(maps)
         assert maps
 
 

@@ -12,7 +12,7 @@ from ptheta.models.flows.autoregressive import MaskedAutoregressive
 from ptheta.models.flows.coupling import Coupling
 from ptheta.models.flows.image_coupling import ImageCoupling
 from ptheta.models.flows.splines import RationalQuadratic
-from ptheta.models.flows.univariate import Affine, LocationScale
+from ptheta.models.flows.univariate import Affine, Reversed
 
 
 def as_written(model: nn.Module, format: int, settings: Mapping[str, Any]) -> None:
@@ -31,9 +31,9 @@ def as_written(model: nn.Module, format: int, settings: Mapping[str, Any]) -> No
     for module in model.modules():
         match module:
             case MaskedAutoregressive(univariate=Affine()):
-                module.univariate = LocationScale(5.0)
+                module.univariate = Reversed(Affine(5.0))
             case Coupling(univariate=Affine()) | ImageCoupling(univariate=Affine()):
-                module.univariate = LocationScale(2.0)
+                module.univariate = Reversed(Affine(2.0))
             case (
                 MaskedAutoregressive(univariate=RationalQuadratic() as spline)
                 | Coupling(univariate=RationalQuadratic() as spline)

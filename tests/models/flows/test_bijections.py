@@ -9,13 +9,14 @@ from ptheta.models.flows.linear import ActNorm, LULinear, Scaling
 from ptheta.models.flows.planar import Planar
 from ptheta.models.flows.radial import Radial
 from ptheta.models.flows.splines import RationalQuadratic
-from ptheta.models.flows.univariate import Affine, Shift
+from ptheta.models.flows.univariate import Affine, Reversed, Shift
 from ptheta.testing.bijections import bijection_checks
 
 HIDDEN = {"hidden_features": (6, 5)}
 UNIVARIATES = {
     "shift": Shift(),
     "affine": Affine(),
+    "affine-reversed": Reversed(Affine()),
     "spline": RationalQuadratic(bins=4, bound=2.0),
     "spline-of-one-bin": RationalQuadratic(bins=1, bound=2.0),
 }

@@ -41,9 +41,7 @@ class HopfieldMemory(nn.Module):
     def __init__(self, patterns: Tensor) -> None:
         super().__init__()
         if patterns.dim() != 2 or not bool((patterns.abs() == 1).all()):
-            raise ValueError(
-                "patterns are rows of -1 and 1; 2 * x - 1 makes them of bits"
-            )
+            raise ValueError("patterns are rows of -1 and 1; 2 * x - 1 makes them of bits")
         weight = patterns.t() @ patterns / patterns.shape[1]
         self.register_buffer("weight", weight.fill_diagonal_(0))
 

@@ -1,6 +1,6 @@
 """Increasing maps of one value, whose coefficients a network gives."""
 
-__all__ = ["Affine", "LocationScale", "Shift", "Univariate"]
+__all__ = ["Affine", "Reversed", "Shift", "Univariate"]
 
 import math
 from abc import ABC, abstractmethod
@@ -101,7 +101,8 @@ class Affine(Univariate):
     _narrow: Tensor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_bound(self.bound)
+        if not 0 < self.bound < math.inf:
+            raise ValueError(f"the bound of the log-scale must be above 0, got {self.bound}")
         # as tensors, since numbers are twice as dear where values are drawn one by one
         for name, value in (("_bound", self.bound), ("_narrow", 1 / self.bound)):
             object.__setattr__(self, name, torch.tensor(value, device="cpu"))
@@ -122,48 +123,33 @@ class Affine(Univariate):
 
 
 @dataclass(frozen=True)
-class LocationScale(Univariate):
-    r"""Scales noise and adds, :math:`x = z \, e^{s} + t`, as the paper of MAF has it.
+class Reversed(Univariate):
+    r"""Another map the other way round: of noise as that is of data.
 
-    These are the maps of `Affine` by other coefficients, which train worse: an error of the
-    location weighs the more the narrower the scale.
+    `Affine` reversed is :math:`x = z \, e^{s} + t`, as the paper of MAF has it. It trains worse: an
+    error of the shift weighs the more the narrower the scale.
 
     References:
         Masked Autoregressive Flow for Density Estimation (Papamakarios, Pavlakou & Murray, 2017),
         https://arxiv.org/abs/1705.07057, equations 3 and 4
 
     Arguments:
-        bound: The bound c of the log-scale.
-
-    Raises:
-        ValueError: The bound is not above 0.
+        univariate: The other map.
 
     Example:
-        >>> x, log_slope = LocationScale().forward(torch.ones(3), torch.zeros(2, 3))
-        >>> x.tolist(), log_slope.tolist()
-        ([1.0, 1.0, 1.0], [0.0, 0.0, 0.0])
+        >>> coefficients = torch.tensor([[0.0], [3.0]])  # a log-scale and a shift
+        >>> Reversed(Affine()).forward(torch.ones(1), coefficients)[0]
+        tensor([4.])
     """
 
-    bound: float = 2.0
-
-    def __post_init__(self) -> None:
-        _check_bound(self.bound)
+    univariate: Univariate
 
     @property
     def size(self) -> int:
-        return 2
+        return self.univariate.size
 
     def forward(self, z: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        raw, shift = coefficients
-        log_slope = torch.tanh(raw / self.bound) * self.bound
-        return torch.addcmul(shift, z, log_slope.exp()), log_slope
+        return self.univariate.inverse(z, coefficients)
 
     def inverse(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        raw, shift = coefficients
-        log_slope = torch.tanh(raw / self.bound) * -self.bound
-        return (x - shift) * log_slope.exp(), log_slope
-
-
-def _check_bound(bound: float) -> None:
-    if not 0 < bound < math.inf:
-        raise ValueError(f"the bound of the log-scale must be above 0, got {bound}")
+        return self.univariate.forward(x, coefficients)
