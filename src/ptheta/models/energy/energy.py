@@ -2,9 +2,9 @@
 
 __all__ = ["Energy"]
 
-import torch
 from torch import Tensor, nn
 
+from ptheta.models.gradient import score_of
 from ptheta.networks.context import ContextFeatures
 from ptheta.spaces import Categorical, Real
 
@@ -30,6 +30,7 @@ class Energy(nn.Module):
         gain: The factor g on what the network is given and gives.
 
     Example:
+        >>> import torch
         >>> energy = Energy(nn.Linear(2, 1))
         >>> energy.unnormalized_log_prob(torch.zeros(5, 2)).shape
         torch.Size([5])
@@ -54,9 +55,4 @@ class Energy(nn.Module):
 
     def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The gradient of log p by x, shaped as x; it carries gradient to the parameters."""
-        graph = torch.is_grad_enabled()
-        with torch.enable_grad():
-            x = x if x.requires_grad else x.detach().requires_grad_()
-            total = self.unnormalized_log_prob(x, context).sum()
-            (score,) = torch.autograd.grad(total, x, create_graph=graph)
-        return score
+        return score_of(lambda x: self.unnormalized_log_prob(x, context), x)

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from ptheta.models.flows.bases import Base
 from ptheta.models.flows.bijections import Bijection
+from ptheta.models.gradient import score_of
 from ptheta.models.normalised import FromFunctions, Normalised
 from ptheta.networks.context import ContextFeatures
 from ptheta.spaces import Categorical, Real
@@ -129,11 +130,7 @@ class Flow(Normalised):
 
     def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The gradient of log p by x, shaped as x, itself with gradient unless under `no_grad`."""
-        differentiable = torch.is_grad_enabled()
-        with torch.enable_grad():
-            at = x if x.requires_grad else x.detach().requires_grad_()
-            log_prob = self.log_prob(at, context).sum()
-            return torch.autograd.grad(log_prob, at, create_graph=differentiable)[0]
+        return score_of(lambda x: self.log_prob(x, context), x)
 
     def log_prob_of_rows(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """log p(x) in nats, with shape (batch,), by the change of variables."""

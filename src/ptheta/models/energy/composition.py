@@ -1,0 +1,120 @@
+r"""Energies put together: densities multiplied, mixed or divided by are densities again.
+
+.. math:: \log \tilde p(x) = \sum_i w_i \log \tilde p_i(x), \qquad
+    \log \tilde p(x) = \log \sum_i w_i \, \tilde p_i(x)
+
+References:
+    Training Products of Experts by Minimizing Contrastive Divergence (Hinton, 2002),
+    https://doi.org/10.1162/089976602760128018
+    Compositional Visual Generation with Energy Based Models (Du, Li & Mordatch, 2020),
+    https://arxiv.org/abs/2004.06030, equations 5, 9 and 10
+"""
+
+__all__ = ["Mixture", "Product"]
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.models.gradient import score_of
+from ptheta.protocols import SupportsUnnormalizedLogProb
+
+
+class Product(nn.Module):
+    """What all of several densities find likely, and those of negative weight do not.
+
+    It is the conjunction of attributes, and with a weight below zero the absence of one. A product
+    with negative weights need not have a finite integral, and chains can then run away.
+
+    Arguments:
+        models: The densities, known up to constants.
+        weights: The power to which each is raised; None means 1 for all.
+
+    Raises:
+        ValueError: There is no density, or not a weight for each.
+
+    Example:
+        >>> from ptheta.recipes.registry import build
+        >>> from ptheta.spaces import Real
+        >>> energies = [build("ebm", Real((2,))).model.model.model for _ in range(2)]
+        >>> Product(energies).unnormalized_log_prob(torch.zeros(5, 2)).shape
+        torch.Size([5])
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        models: Sequence[SupportsUnnormalizedLogProb],
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.models = _modules(models)
+        self.register_buffer("weights", _weights(weights, len(models)))
+
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The negative energy, with shape (batch,)."""
+        return self.weights @ _all(self.models, x, context)
+
+    def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The gradient of the negative energy by x, shaped as x."""
+        return score_of(lambda x: self.unnormalized_log_prob(x, context), x)
+
+
+class Mixture(nn.Module):
+    """What any of several densities finds likely: the disjunction of attributes.
+
+    The constants of the densities are unknown, so that a weight is not the share of the draws that
+    are of one.
+
+    Arguments:
+        models: The densities, known up to constants.
+        weights: The weight of each, above 0; None means 1 for all.
+
+    Raises:
+        ValueError: There is no density, not a weight for each, or one that is not above 0.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        models: Sequence[SupportsUnnormalizedLogProb],
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.models = _modules(models)
+        self.register_buffer("weights", _weights(weights, len(models)))
+        if not bool((self.weights > 0).all()):
+            raise ValueError(f"weights of a mixture must be above 0, got {self.weights.tolist()}")
+
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The negative energy, with shape (batch,)."""
+        each = _all(self.models, x, context)
+        return (each + self.weights.log().unsqueeze(1)).logsumexp(dim=0)
+
+    def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The gradient of the negative energy by x, shaped as x."""
+        return score_of(lambda x: self.unnormalized_log_prob(x, context), x)
+
+
+def _modules(models: Sequence[SupportsUnnormalizedLogProb]) -> nn.ModuleList:
+    if not models:
+        raise ValueError("expected a density at least, got none")
+    return nn.ModuleList(models)  # pyright: ignore[reportArgumentType]
+
+
+def _weights(weights: Sequence[float] | None, count: int) -> Tensor:
+    given = [1.0] * count if weights is None else list(weights)
+    if len(given) != count:
+        raise ValueError(f"expected a weight for each of {count} densities, got {len(given)}")
+    return torch.tensor(given)
+
+
+def _all(models: nn.ModuleList, x: Tensor, context: Tensor | None) -> Tensor:
+    parts: list[Tensor] = []
+    for model in models:
+        assert isinstance(model, SupportsUnnormalizedLogProb)
+        parts.append(model.unnormalized_log_prob(x, context))
+    return torch.stack(parts)
