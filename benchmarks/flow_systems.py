@@ -19,8 +19,9 @@ from ptheta.models.flows.flow import Flow
 from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Univariate
 from ptheta.networks.mlp import MLP
+from ptheta.recipes.flows.vector import TEMPER
 
-BINS, BOUND, TEMPER = 8, 5.0, 3.0  # those of the recipes
+BINS, BOUND = 8, 5.0
 
 
 @dataclass(frozen=True)

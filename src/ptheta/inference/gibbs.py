@@ -56,7 +56,10 @@ class BlockGibbs:
         torch.Size([5, 4])
     """
 
-    step_size: float = 1.0
+    @property
+    def step_size(self) -> float:
+        """Not looked at: there are no steps of a size."""
+        return 1.0
 
     def init(
         self, target: Target[SupportsGibbs], x: Tensor, step_size: Tensor | None = None

@@ -12,6 +12,7 @@ References:
 
 __all__ = ["Mixture", "Product"]
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -21,7 +22,45 @@ from ptheta.models.gradient import score_of
 from ptheta.protocols import SupportsUnnormalizedLogProb
 
 
-class Product(nn.Module):
+class _Composition(nn.Module, ABC):
+    """Densities and a weight for each. Required: the density that they make."""
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        models: Sequence[SupportsUnnormalizedLogProb],
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        if not models:
+            raise ValueError("expected a density at least, got none")
+        given = [1.0] * len(models) if weights is None else list(weights)
+        if len(given) != len(models):
+            raise ValueError(
+                f"expected a weight for each of {len(models)} densities, got {len(given)}"
+            )
+        self.models = nn.ModuleList(models)  # pyright: ignore[reportArgumentType]
+        self.register_buffer("weights", torch.tensor(given))
+
+    @abstractmethod
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The negative energy, with shape (batch,)."""
+
+    def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The gradient of the negative energy by x, shaped as x."""
+        return score_of(lambda x: self.unnormalized_log_prob(x, context), x)
+
+    def _each(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """Their log-densities, with shape (models, batch)."""
+        parts: list[Tensor] = []
+        for model in self.models:
+            assert isinstance(model, SupportsUnnormalizedLogProb)
+            parts.append(model.unnormalized_log_prob(x, context))
+        return torch.stack(parts)
+
+
+class Product(_Composition):
     """What all of several densities find likely, and those of negative weight do not.
 
     It is the conjunction of attributes, and with a weight below zero the absence of one. A product
@@ -42,27 +81,12 @@ class Product(nn.Module):
         torch.Size([5])
     """
 
-    weights: Tensor
-
-    def __init__(
-        self,
-        models: Sequence[SupportsUnnormalizedLogProb],
-        weights: Sequence[float] | None = None,
-    ) -> None:
-        super().__init__()
-        self.models = _modules(models)
-        self.register_buffer("weights", _weights(weights, len(models)))
-
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative energy, with shape (batch,)."""
-        return self.weights @ _all(self.models, x, context)
-
-    def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """The gradient of the negative energy by x, shaped as x."""
-        return score_of(lambda x: self.unnormalized_log_prob(x, context), x)
+        return self.weights @ self._each(x, context)
 
 
-class Mixture(nn.Module):
+class Mixture(_Composition):
     """What any of several densities finds likely: the disjunction of attributes.
 
     The constants of the densities are unknown, so that a weight is not the share of the draws that
@@ -76,45 +100,16 @@ class Mixture(nn.Module):
         ValueError: There is no density, not a weight for each, or one that is not above 0.
     """
 
-    weights: Tensor
-
     def __init__(
         self,
         models: Sequence[SupportsUnnormalizedLogProb],
         weights: Sequence[float] | None = None,
     ) -> None:
-        super().__init__()
-        self.models = _modules(models)
-        self.register_buffer("weights", _weights(weights, len(models)))
+        super().__init__(models, weights)
         if not bool((self.weights > 0).all()):
             raise ValueError(f"weights of a mixture must be above 0, got {self.weights.tolist()}")
 
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative energy, with shape (batch,)."""
-        each = _all(self.models, x, context)
+        each = self._each(x, context)
         return (each + self.weights.log().unsqueeze(1)).logsumexp(dim=0)
-
-    def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """The gradient of the negative energy by x, shaped as x."""
-        return score_of(lambda x: self.unnormalized_log_prob(x, context), x)
-
-
-def _modules(models: Sequence[SupportsUnnormalizedLogProb]) -> nn.ModuleList:
-    if not models:
-        raise ValueError("expected a density at least, got none")
-    return nn.ModuleList(models)  # pyright: ignore[reportArgumentType]
-
-
-def _weights(weights: Sequence[float] | None, count: int) -> Tensor:
-    given = [1.0] * count if weights is None else list(weights)
-    if len(given) != count:
-        raise ValueError(f"expected a weight for each of {count} densities, got {len(given)}")
-    return torch.tensor(given)
-
-
-def _all(models: nn.ModuleList, x: Tensor, context: Tensor | None) -> Tensor:
-    parts: list[Tensor] = []
-    for model in models:
-        assert isinstance(model, SupportsUnnormalizedLogProb)
-        parts.append(model.unnormalized_log_prob(x, context))
-    return torch.stack(parts)

@@ -1,8 +1,9 @@
 r"""The restricted Boltzmann machine: visible and binary hidden units, and weights between them.
 
-.. math:: \log \tilde p(v, h) = \log \tilde p(v) + T(v)^T W h + c^T h, \qquad
-    \log \tilde p(v) = \sum_h \ldots = \log \tilde p(v)
-    + \sum_j \operatorname{softplus}\left(c_j + T(v)^T W_j\right)
+With the visible units' own density :math:`p_0`, which knows their biases,
+
+.. math:: \log \tilde p(v, h) = \log p_0(v) + T(v)^T W h + c^T h, \qquad
+    \log \tilde p(v) = \log p_0(v) + \sum_j \operatorname{softplus}\left(c_j + T(v)^T W_j\right) .
 """
 
 __all__ = ["RBM", "TemperedRBM"]
@@ -102,7 +103,7 @@ class RBM(nn.Module):
 class TemperedRBM:
     r"""A machine between units that follow the data one by one and the machine itself.
 
-    .. math:: \log \tilde p_\beta(v) = \log \tilde p(v) + (1 - \beta) f_0^T T(v)
+    .. math:: \log \tilde p_\beta(v) = \log p_0(v) + (1 - \beta) f_0^T T(v)
         + \sum_j \operatorname{softplus}\left(\beta (c_j + T(v)^T W_j)\right)
 
     with :math:`f_0` the field that takes the units to where they were fitted.
