@@ -20,6 +20,7 @@ from ptheta.models.autoregressive.order import value_order
 from ptheta.models.autoregressive.stack import CONTEXT, MaskedStack, degrees, layers_of, may_see
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import Normalised
+from ptheta.networks.activations import relu
 from ptheta.networks.context import ContextFeatures
 from ptheta.networks.features import Features
 from ptheta.networks.masked import MaskedLinear
@@ -70,7 +71,7 @@ class MADE(Normalised):
         order: Sequence[int] | None = None,
         direct: bool = True,
         one_hot_levels: int = 0,
-        activation: Callable[[], nn.Module] = nn.ReLU,
+        activation: Callable[[], nn.Module] = relu,
         dropout: float = 0.0,
         min_scale: float = 1e-3,
     ) -> None:

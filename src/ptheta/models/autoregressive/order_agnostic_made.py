@@ -21,6 +21,7 @@ from ptheta.models.autoregressive.drawing import draw_from_members, draw_in_orde
 from ptheta.models.autoregressive.stack import CONTEXT, MaskedStack, degrees, may_see
 from ptheta.models.heads.head import Factorised, Head
 from ptheta.models.normalised import FromFunctions, Normalised
+from ptheta.networks.activations import relu
 from ptheta.networks.context import ContextFeatures
 from ptheta.networks.features import Features
 from ptheta.spaces import Categorical, Real, Space, Table
@@ -67,7 +68,7 @@ class OrderAgnosticMADE(Normalised):
         masks: int = 32,
         components: int = 10,
         direct: bool = True,
-        activation: Callable[[], nn.Module] = nn.ReLU,
+        activation: Callable[[], nn.Module] = relu,
         dropout: float = 0.0,
         min_scale: float = 1e-3,
     ) -> None:

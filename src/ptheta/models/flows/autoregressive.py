@@ -13,6 +13,7 @@ from ptheta.models.autoregressive.stack import CONTEXT, MaskedStack, degrees, la
 from ptheta.models.flows.bijections import Bijection
 from ptheta.models.flows.fixed_point import solved_in_steps, with_implicit_gradient
 from ptheta.models.flows.univariate import Univariate
+from ptheta.networks.activations import relu
 from ptheta.networks.context import beside, check_features
 from ptheta.networks.masked import MaskedLinear
 
@@ -62,7 +63,7 @@ class MaskedAutoregressive(Bijection):
         hidden_features: Sequence[int] = (128, 128),
         *,
         order: Sequence[int] | None = None,
-        activation: Callable[[], nn.Module] = nn.ReLU,
+        activation: Callable[[], nn.Module] = relu,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()

@@ -233,13 +233,20 @@ class Permutation(Bijection):
         self, z: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         check_width(z, len(self.order))
-        return z.index_select(1, self.order), z.new_zeros(len(z))
+        return _dealt(z, self.order), z.new_zeros(len(z))
 
     def inverse_and_log_det(
         self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         check_width(x, len(self.order))
-        return x.index_select(1, self.back), x.new_zeros(len(x))
+        return _dealt(x, self.back), x.new_zeros(len(x))
+
+
+def _dealt(x: Tensor, order: Tensor) -> Tensor:
+    if x.dim() > 2:
+        return x.index_select(1, order)
+    # the examples of a value stay beside each other in memory, as couplings leave them
+    return x.t().index_select(0, order).t()
 
 
 class Reshaped(Bijection):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ptheta.models.flows.bijections import Bijection
 from ptheta.models.flows.univariate import Univariate
+from ptheta.networks.activations import relu
 from ptheta.networks.context import beside
 from ptheta.networks.mlp import MLP
 
@@ -53,7 +54,7 @@ class Coupling(Bijection):
         hidden_features: Sequence[int] = (128, 128),
         *,
         flip: bool = False,
-        activation: Callable[[], nn.Module] = nn.ReLU,
+        activation: Callable[[], nn.Module] = relu,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -82,21 +83,23 @@ class Coupling(Bijection):
     ) -> tuple[Tensor, Tensor]:
         fixed, moved = self._split(z)
         x, log_slope = self.univariate.forward(moved.t(), self._coefficients(fixed, context))
-        return self._join(fixed, x.t()), log_slope.sum(dim=0)
+        return self._join(fixed, x), log_slope.sum(dim=0)
 
     def inverse_and_log_det(
         self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         fixed, moved = self._split(x)
         z, log_slope = self.univariate.inverse(moved.t(), self._coefficients(fixed, context))
-        return self._join(fixed, z.t()), log_slope.sum(dim=0)
+        return self._join(fixed, z), log_slope.sum(dim=0)
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         first, second = x.split(self.sizes, dim=1)
         return (second, first) if self.flip else (first, second)
 
     def _join(self, fixed: Tensor, moved: Tensor) -> Tensor:
-        return torch.cat([moved, fixed] if self.flip else [fixed, moved], dim=1)
+        # a value's examples stay beside each other in memory, for the coupling after this
+        rows = fixed.t()
+        return torch.cat([moved, rows] if self.flip else [rows, moved]).t()
 
     def _coefficients(self, fixed: Tensor, context: Tensor | None) -> Tensor:
         given = beside(fixed, context, self.context_features)

@@ -97,14 +97,14 @@ class Affine(Univariate):
     """
 
     bound: float = 1.0
-    _bound: Tensor = field(init=False, repr=False, compare=False)
+    _range: Tensor = field(init=False, repr=False, compare=False)
     _narrow: Tensor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.bound < math.inf:
             raise ValueError(f"the bound of the log-scale must be above 0, got {self.bound}")
         # as tensors, since numbers are twice as dear where values are drawn one by one
-        for name, value in (("_bound", self.bound), ("_narrow", 1 / self.bound)):
+        for name, value in (("_range", 2 * self.bound), ("_narrow", 2 / self.bound)):
             object.__setattr__(self, name, torch.tensor(value, device="cpu"))
 
     @property
@@ -113,13 +113,17 @@ class Affine(Univariate):
 
     def forward(self, z: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         raw, shift = coefficients
-        log_slope = torch.tanh(raw * self._narrow) * -self._bound
+        log_slope = self._log_scale(raw).neg()
         return (z - shift) * log_slope.exp(), log_slope
 
     def inverse(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         raw, shift = coefficients
-        log_slope = torch.tanh(raw * self._narrow) * self._bound
+        log_slope = self._log_scale(raw)
         return torch.addcmul(shift, x, log_slope.exp()), log_slope
+
+    def _log_scale(self, raw: Tensor) -> Tensor:
+        # c tanh(s / c) by the logistic function, an eighth as dear on a CPU
+        return (torch.sigmoid(raw * self._narrow) - 0.5) * self._range
 
 
 @dataclass(frozen=True)

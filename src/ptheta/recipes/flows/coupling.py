@@ -14,6 +14,7 @@ from ptheta.models.flows.coupling import Coupling
 from ptheta.models.flows.linear import Scaling
 from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Shift, Univariate
+from ptheta.networks.activations import relu
 from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.flows.vector import TEMPER, Bins, Margin, Objective, dropout_of, vector_flow
@@ -108,7 +109,7 @@ def realnvp(
         steps: The number of steps where no budget is given.
     """
     # score matching holds for scores without jumps
-    activation = nn.SiLU if objective == "score-matching" else nn.ReLU
+    activation = nn.SiLU if objective == "score-matching" else relu
     # log-scales within 1 train best in many layers; few need more for narrow conditionals
     affine = Affine(max(1.0, 8 / layers))
     couplings = _couplings(
@@ -184,7 +185,7 @@ def _couplings(
     layers: int,
     hidden_features: int,
     dropout: float | None,
-    activation: Callable[[], nn.Module] = nn.ReLU,
+    activation: Callable[[], nn.Module] = relu,
 ) -> list[Bijection]:
     features = space.features
     if features < 2:
