@@ -9,12 +9,13 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ptheta"
 
-GROUND = {"errors", "spaces", "protocols", "random", "files", "border"}
+GROUND = {"errors", "spaces", "protocols", "noising", "random", "files", "border"}
 # which piece may import which, the ground aside; imports inside functions and for types count too
 MAY_IMPORT = {
     "errors": set(),
     "spaces": set(),
     "protocols": set(),
+    "noising": set(),
     "random": set(),
     "files": set(),
     "border": set(),

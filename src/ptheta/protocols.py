@@ -12,6 +12,7 @@ __all__ = [
     "SupportsClassify",
     "SupportsComplete",
     "SupportsDecode",
+    "SupportsDrawnDensity",
     "SupportsElbo",
     "SupportsEncode",
     "SupportsExtend",
@@ -82,6 +83,11 @@ class SupportsLogProb(Protocol):
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """log p(x) in nats, with shape (batch,)."""
         ...
+
+
+@runtime_checkable
+class SupportsDrawnDensity(SupportsSample, SupportsLogProb, Protocol):
+    """A density that can be drawn from, as that of noise and of proposals has to be."""
 
 
 @runtime_checkable

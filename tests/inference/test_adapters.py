@@ -3,9 +3,12 @@ import math
 import torch
 from torch import nn
 
-from ptheta.inference.adapters import WithAnnealedLangevin, WithMCMC
+from ptheta.inference.adapters import NormalisedWithMCMC, WithAnnealedLangevin, WithMCMC
 from ptheta.inference.langevin import MALA
 from ptheta.models.diffusion.paths import VarianceExploding
+from ptheta.models.energy.self_normalised import SelfNormalised
+from ptheta.models.latent.covariances import Full
+from ptheta.models.latent.gmm import GaussianMixture
 from ptheta.protocols import capabilities
 
 
@@ -34,6 +37,24 @@ def test_chains_sample_the_energy_and_add_nothing_but_sample():
     assert capabilities(model) == ("sample", "unnormalized_log_prob", "score")
     torch.testing.assert_close(model.score(x), energy.score(x))
     torch.testing.assert_close(model.unnormalized_log_prob(x), energy.unnormalized_log_prob(x))
+
+
+def test_a_constant_starts_at_what_the_noise_says_and_chains_at_its_draws():
+    torch.manual_seed(0)
+    energy = SelfNormalised(Gaussian(0.25))
+    noise = GaussianMixture(3, 1, Full())
+    model = NormalisedWithMCMC(energy, MALA(0.05), noise, (3,), steps=1)
+    x = torch.randn(5000, 3) @ torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]])
+    model.initialize(x)
+    log_z = 1.5 * math.log(2 * math.pi * 0.25)
+    # 10,000 weights whose standard deviation is 2.4 times their mean
+    assert abs(energy.log_normalizer.item() - log_z) < 4 * 2.4 / 100
+    expected = -2 * x.square().sum(dim=1) - energy.log_normalizer
+    torch.testing.assert_close(model.log_prob_estimate(x), expected)
+    assert capabilities(model) == ("sample", "log_prob_estimate", "unnormalized_log_prob", "score")
+    start = model.start(20_000)
+    # 4 standard errors of the entries of a covariance matrix, of which the largest is 4
+    torch.testing.assert_close(start.T.cov(), x.T.cov(), atol=4 * 4 * (2 / 20_000) ** 0.5, rtol=0)
 
 
 def test_context_reaches_every_chain():

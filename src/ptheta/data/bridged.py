@@ -15,6 +15,7 @@ __all__ = [
     "BridgedFlowBound",
     "BridgedJoint",
     "BridgedLatentBound",
+    "BridgedNormalisedEnergy",
     "BridgedSampler",
     "bridged",
     "standardised",
@@ -32,11 +33,13 @@ from ptheta.protocols import (
     SupportsClassify,
     SupportsComplete,
     SupportsDecode,
+    SupportsDrawnDensity,
     SupportsElbo,
     SupportsEncode,
     SupportsInitialize,
     SupportsInitializeContext,
     SupportsLogProb,
+    SupportsLogProbEstimate,
     SupportsSample,
     SupportsSampleTempered,
     SupportsUnnormalizedLogProb,
@@ -46,17 +49,12 @@ from ptheta.spaces import Space
 
 
 @runtime_checkable
-class _Density(SupportsSample, SupportsLogProb, Protocol):
-    """What an autoregressive model or a mixture offers."""
-
-
-@runtime_checkable
-class _Completing(_Density, SupportsComplete, Protocol):
+class _Completing(SupportsDrawnDensity, SupportsComplete, Protocol):
     """What a model of all conditionals offers."""
 
 
 @runtime_checkable
-class _Joint(_Density, SupportsClassify, Protocol):
+class _Joint(SupportsDrawnDensity, SupportsClassify, Protocol):
     """What a model of examples and their classes offers."""
 
 
@@ -78,6 +76,11 @@ class _Bound(_Coded, SupportsElbo, Protocol):
 @runtime_checkable
 class _Energy(SupportsSample, SupportsUnnormalizedLogProb, Protocol):
     """What an energy joined to a sampler offers."""
+
+
+@runtime_checkable
+class _NormalisedEnergy(_Energy, SupportsLogProbEstimate, Protocol):
+    """What an energy that knows its constant offers."""
 
 
 A = TypeVar("A")
@@ -140,7 +143,7 @@ class BridgedSampler(Bridged[SupportsSample]):
     """A sampler without a density."""
 
 
-class BridgedDensity(Bridged[_Density]):
+class BridgedDensity(Bridged[SupportsDrawnDensity]):
     """An exact density across an exact bridge."""
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -193,7 +196,7 @@ class BridgedCompletion(Bridged[_Completing]):
         return torch.where(known, x.to(drawn.dtype), drawn)
 
 
-class BridgedBound(Bridged[_Density]):
+class BridgedBound(Bridged[SupportsDrawnDensity]):
     """An exact density of dequantised data: a lower bound on the mass of the data."""
 
     def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
@@ -285,12 +288,31 @@ class BridgedEnergy(Bridged[_Energy]):
 
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """log p(x) up to a constant, in nats of the data, with shape (batch,)."""
+        return _unnormalized_log_prob(self, x, context)
+
+
+class BridgedNormalisedEnergy(Bridged[_NormalisedEnergy]):
+    """An energy that knows its constant; levels are taken at the centre of their cell."""
+
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) up to a constant, in nats of the data, with shape (batch,)."""
+        return _unnormalized_log_prob(self, x, context)
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) in nats of the data by the learned constant, with shape (batch,)."""
         u, log_det = self.bridge.at_centre(_checked(self, x))
-        return self.model.unnormalized_log_prob(u, context) + log_det
+        return self.model.log_prob_estimate(u, context) + log_det
+
+
+def _unnormalized_log_prob(
+    self: "BridgedEnergy | BridgedNormalisedEnergy", x: Tensor, c: Tensor | None
+) -> Tensor:
+    u, log_det = self.bridge.at_centre(_checked(self, x))
+    return self.model.unnormalized_log_prob(u, c) + log_det
 
 
 def _log_prob(
-    self: "Bridged[_Density] | Bridged[_Flow] | Bridged[_Completing] | Bridged[_Joint]",
+    self: "Bridged[SupportsDrawnDensity] | Bridged[_Flow] | Bridged[_Completing] | Bridged[_Joint]",
     x: Tensor,
     c: Tensor | None,
 ) -> Tensor:
@@ -326,7 +348,10 @@ def _checked(self: "_Joined[Any]", x: Tensor) -> Tensor:
 
 
 def _dequantised_bound(
-    self: "Bridged[_Density] | Bridged[_Flow]", x: Tensor, c: Tensor | None, particles: int
+    self: "Bridged[SupportsDrawnDensity] | Bridged[_Flow]",
+    x: Tensor,
+    c: Tensor | None,
+    particles: int,
 ) -> Tensor:
     draws = torch.stack([_log_prob(self, x, c) for _ in range(particles)])
     return draws.logsumexp(dim=0) - math.log(particles)
@@ -359,8 +384,10 @@ def bridged(
         kind = BridgedCompletion
     elif isinstance(model, _Joint) and not bridge.stochastic:
         kind = BridgedJoint
-    elif isinstance(model, _Density):
+    elif isinstance(model, SupportsDrawnDensity):
         kind = BridgedBound if bridge.stochastic else BridgedDensity
+    elif isinstance(model, _NormalisedEnergy):
+        kind = BridgedNormalisedEnergy
     elif isinstance(model, _Energy):
         kind = BridgedEnergy
     elif isinstance(model, SupportsSample):

@@ -1,6 +1,6 @@
 """Adapters that join a sampler to a model, and so add `sample` to what it offers."""
 
-__all__ = ["WithAnnealedLangevin", "WithGibbs", "WithMCMC"]
+__all__ = ["NormalisedWithMCMC", "WithAnnealedLangevin", "WithGibbs", "WithMCMC"]
 
 from typing import Generic, Protocol, TypeVar
 
@@ -10,14 +10,29 @@ from torch import Tensor, nn
 from ptheta.inference.annealed import annealed_langevin
 from ptheta.inference.gibbs import SupportsGibbs
 from ptheta.inference.kernels import ChainState, Kernel, Target, run
-from ptheta.inference.paths import SupportsNoisedScore
-from ptheta.protocols import SupportsInitialize, SupportsScore, SupportsUnnormalizedLogProb
+from ptheta.noising import SupportsNoisedScore
+from ptheta.protocols import (
+    SupportsDrawnDensity,
+    SupportsInitialize,
+    SupportsLogProbEstimate,
+    SupportsScore,
+    SupportsUnnormalizedLogProb,
+)
 
 S = TypeVar("S", bound=ChainState)
+_FIRST_DRAWS = 10_000  # of noise, by which a constant starts
 
 
 class _Energy(SupportsUnnormalizedLogProb, SupportsScore, Protocol):
     """What `WithMCMC` joins a kernel to."""
+
+
+class _NormalisedEnergy(_Energy, SupportsLogProbEstimate, Protocol):
+    """What `NormalisedWithMCMC` joins a kernel to."""
+
+    def normalise(self, noise: SupportsDrawnDensity, context: Tensor | None, n: int) -> None:
+        """Sets the constant by n draws of the noise."""
+        ...
 
 
 class WithMCMC(nn.Module, Generic[S]):
@@ -65,11 +80,14 @@ class WithMCMC(nn.Module, Generic[S]):
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:
         """The ends of n chains, with shape (n, *shape)."""
         target = Target(self.model, context)
-        start = torch.randn(n, *self.shape, device=self.origin.device, dtype=self.origin.dtype)
         tuning = self.steps // 2
-        state = run(self.kernel, target, self.kernel.init(target, start), tuning)
+        state = run(self.kernel, target, self.kernel.init(target, self.start(n)), tuning)
         x = run(self.kernel.settled(), target, state, self.steps - tuning).x
         return x + self.jump**2 * self.model.score(x, context) if self.jump else x
+
+    def start(self, n: int) -> Tensor:
+        """Where n chains begin, with shape (n, *shape)."""
+        return torch.randn(n, *self.shape, device=self.origin.device, dtype=self.origin.dtype)
 
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative energy, with shape (batch,)."""
@@ -78,6 +96,56 @@ class WithMCMC(nn.Module, Generic[S]):
     def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The gradient of the negative energy by x, shaped as x."""
         return self.model.score(x, context)
+
+
+class NormalisedWithMCMC(WithMCMC[S]):
+    """An energy that knows its constant, sampled by Markov chains from draws of a known density.
+
+    Arguments:
+        model: The energy.
+        kernel: The transition.
+        noise: The density, a module: chains start at its draws, and the constant starts at what
+            they say of it.
+        shape: The shape of one example.
+        steps: The number of transitions of each draw.
+        jump: The standard deviation of the noise to take off; 0 leaves the draws where they are.
+    """
+
+    model: _NormalisedEnergy
+
+    def __init__(
+        self,
+        model: _NormalisedEnergy,
+        kernel: Kernel[Target[_Energy], S],
+        noise: SupportsDrawnDensity,
+        shape: tuple[int, ...],
+        *,
+        steps: int = 200,
+        jump: float = 0.0,
+    ) -> None:
+        super().__init__(model, kernel, shape, steps=steps, jump=jump)
+        self.noise = noise
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Fits the noise to data, and then the constant to the noise.
+
+        Arguments:
+            x: The training examples, with shape (rows, *shape).
+            context: What they are conditioned on.
+        """
+        if isinstance(self.noise, SupportsInitialize):
+            self.noise.initialize(x, context)
+        rows = torch.randint(len(x), (_FIRST_DRAWS,), device=x.device)
+        given = None if context is None else context[rows]
+        self.model.normalise(self.noise, given, _FIRST_DRAWS)
+
+    def start(self, n: int) -> Tensor:
+        """Draws of the noise, with shape (n, *shape)."""
+        return self.noise.sample(n).to(self.origin)
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) in nats by the learned constant, with shape (batch,)."""
+        return self.model.log_prob_estimate(x, context)
 
 
 class WithGibbs(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ptheta.inference.paths import Path
+from ptheta.noising import Path
 
 
 def annealed_langevin(

@@ -11,13 +11,13 @@ References:
 
 __all__ = ["MALA", "ULA", "LangevinState"]
 
-import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ptheta.inference.acceptance import accepted, tuned
 from ptheta.inference.kernels import LogDensity, value_and_score
 
 
@@ -112,27 +112,20 @@ class MALA:
             - _log_proposal(state, proposed.x)
         )
         # a proposal at which the density overflows is refused, not followed
-        overflow = log_ratio.isnan() | proposed.log_prob.isposinf()
-        probability = log_ratio.masked_fill(overflow, -math.inf).clamp(max=0).exp()
-        taken = torch.rand_like(probability) < probability
+        overflow = proposed.log_prob.isposinf()
+        taken, acceptance = accepted(log_ratio.masked_fill(overflow, -torch.inf))
         wide = taken.reshape(-1, *[1] * (state.x.dim() - 1))
-        acceptance = probability.mean()
         return LangevinState(
             x=torch.where(wide, proposed.x, state.x),
             log_prob=torch.where(taken, proposed.log_prob, state.log_prob),
             score=torch.where(wide, proposed.score, state.score),
-            step_size=self._tuned(state.step_size, acceptance),
+            step_size=tuned(state.step_size, acceptance, self.target, self.rate),
             acceptance=acceptance,
         )
 
     def settled(self) -> "MALA":
         """The kernel with its step size held still."""
         return replace(self, target=None)
-
-    def _tuned(self, step_size: Tensor, acceptance: Tensor) -> Tensor:
-        if self.target is None:
-            return step_size
-        return step_size * (self.rate * (acceptance - self.target)).exp()
 
 
 def _step_size(default: float, x: Tensor, given: Tensor | None) -> Tensor:

@@ -2,6 +2,7 @@
 
 __all__ = [
     "DenoisingScoreMatching",
+    "MultiScaleDenoisingScoreMatching",
     "MultiLevelDenoisingScoreMatching",
     "ScoreMatching",
     "SlicedScoreMatching",
@@ -10,7 +11,7 @@ __all__ = [
 import torch
 from torch import Tensor
 
-from ptheta.inference.paths import SupportsNoisedScore
+from ptheta.noising import SupportsNoisedScore
 from ptheta.objectives.types import Batch, Loss
 from ptheta.protocols import SupportsScore
 
@@ -89,6 +90,45 @@ class DenoisingScoreMatching:
         eps = torch.randn_like(batch.x)
         score = model.score(batch.x + self.sigma * eps, batch.context)
         return Loss((self.sigma * score + eps).square().flatten(1).sum(dim=1).mean() / 2)
+
+
+class MultiScaleDenoisingScoreMatching:
+    r"""One score, told of no level, that takes the noise of many levels off (MDSM).
+
+    .. math:: \mathcal{L} = \frac{1}{2} \, \mathbb{E}_{\sigma \sim U(a, b)} \mathbb{E} \left\|
+        \frac{\sigma_0^2}{\sigma} s_\theta(x + \sigma \epsilon) + \epsilon \right\|^2
+
+    In many dimensions how far an example is from the data tells its level, so that one energy can
+    hold the shells of all: near the data it is that of data with noise :math:`\sigma_0`, and
+    further out a funnel towards them. In few dimensions the levels lie over each other, and what
+    is fitted is the score of no density; take `DenoisingScoreMatching` there.
+
+    References:
+        Learning Energy-Based Models in High-Dimensional Spaces with Multi-scale Denoising Score
+        Matching (Li, Chen & Sommer, 2019), https://arxiv.org/abs/1910.07762
+
+    Arguments:
+        sigma_min: The least standard deviation of the noise, a.
+        sigma_max: The largest, b.
+        sigma: The level whose score the energy has near the data, :math:`\sigma_0`.
+    """
+
+    def __init__(
+        self, sigma_min: float = 0.05, sigma_max: float = 1.2, *, sigma: float = 0.1
+    ) -> None:
+        self.sigma_min = sigma_min
+        self.sigma_max = sigma_max
+        self.sigma = sigma
+
+    def loss(self, model: SupportsScore, batch: Batch) -> Loss:
+        """The loss: half a squared error in units of the noise, summed over the example."""
+        x = batch.x
+        share = torch.rand(len(x), *[1] * (x.dim() - 1), device=x.device, dtype=x.dtype)
+        sigma = self.sigma_min + (self.sigma_max - self.sigma_min) * share
+        eps = torch.randn_like(x)
+        score = model.score(x + sigma * eps, batch.context)
+        errors = self.sigma**2 / sigma * score + eps
+        return Loss(errors.square().flatten(1).sum(dim=1).mean() / 2)
 
 
 class MultiLevelDenoisingScoreMatching:

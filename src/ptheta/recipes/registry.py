@@ -77,8 +77,8 @@ RECIPES: dict[str, str] = {
     "mintnet": "ptheta.recipes.flows.residual:mintnet",
     "vae": "ptheta.recipes.latent:vae",
     "gan": "ptheta.recipes.implicit:gan",
-    "rbm": "ptheta.recipes.energy:rbm",
-    "ebm": "ptheta.recipes.energy:ebm",
+    "rbm": "ptheta.recipes.energy.boltzmann:rbm",
+    "ebm": "ptheta.recipes.energy.neural:ebm",
     "ncsn": "ptheta.recipes.score:ncsn",
 }
 

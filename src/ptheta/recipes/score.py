@@ -11,8 +11,8 @@ from ptheta.data.bridging import dequantising
 from ptheta.errors import PthetaError
 from ptheta.inference.adapters import WithAnnealedLangevin
 from ptheta.inference.annealed import matched_step
+from ptheta.models.diffusion.denoiser import Denoiser
 from ptheta.models.diffusion.paths import VarianceExploding
-from ptheta.models.diffusion.score_network import NoiseConditionalScore
 from ptheta.networks.sizes import default_width
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
 from ptheta.recipes.algorithm import Algorithm
@@ -78,7 +78,7 @@ def ncsn(
         )
     except ValueError as error:
         raise PthetaError(f"the levels of noise make no series: {error}.") from None
-    network = NoiseConditionalScore(
+    network = Denoiser(
         space.features,
         path,
         context_space,

@@ -1,6 +1,6 @@
 """Paths from data to noise."""
 
-__all__ = ["VarianceExploding"]
+__all__ = ["Cosine", "Straight", "SubVariancePreserving", "VarianceExploding", "VariancePreserving"]
 
 import math
 from dataclasses import dataclass
@@ -44,8 +44,7 @@ class VarianceExploding:
             raise ValueError(
                 f"expected 0 < sigma_min < sigma_max, got {self.sigma_min} and {self.sigma_max}"
             )
-        if self.levels < 2:
-            raise ValueError(f"expected two levels or more, got {self.levels}")
+        _check_levels(self.levels)
 
     @classmethod
     def for_standardised(
@@ -95,6 +94,196 @@ class VarianceExploding:
     def times(self) -> Tensor:
         """The levels, ascending, with shape (levels,)."""
         return torch.linspace(0, 1, self.levels)
+
+
+@dataclass(frozen=True)
+class VariancePreserving:
+    r"""Data fade as noise is added, so that the variance of standardised data stays 1.
+
+    .. math:: \alpha(t)^2 = \exp\left(- \beta_0 t - (\beta_1 - \beta_0) t^2 / 2\right), \quad
+        \sigma(t)^2 = 1 - \alpha(t)^2
+
+    With a thousand levels and the defaults that is the linear schedule of DDPM.
+
+    References:
+        Denoising Diffusion Probabilistic Models (Ho, Jain & Abbeel, 2020),
+        https://arxiv.org/abs/2006.11239, section 4
+        Score-Based Generative Modeling through Stochastic Differential Equations (Song et al.,
+        2021), https://arxiv.org/abs/2011.13456, equation 32
+
+    Arguments:
+        beta_0: The rate of noise at t = 0.
+        beta_1: The rate at t = 1.
+        levels: The number of levels.
+
+    Raises:
+        ValueError: The rates are not positive and ascending, or there are fewer than two levels.
+
+    Example:
+        >>> path = VariancePreserving()
+        >>> t = torch.tensor([0.5])
+        >>> (path.alpha(t).square() + path.sigma(t).square()).item()
+        1.0
+    """
+
+    beta_0: float = 0.1
+    beta_1: float = 20.0
+    levels: int = 1000
+
+    def __post_init__(self) -> None:
+        if not 0 < self.beta_0 < self.beta_1:
+            raise ValueError(f"expected 0 < beta_0 < beta_1, got {self.beta_0} and {self.beta_1}")
+        _check_levels(self.levels)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """The scale of the data at t, shaped as t."""
+        return (-self._lost(t) / 2).exp()
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """The standard deviation of the noise at t, shaped as t."""
+        return (-torch.expm1(-self._lost(t))).sqrt()
+
+    def times(self) -> Tensor:
+        """The levels, ascending, with shape (levels,)."""
+        return _levels(self.levels)
+
+    def _lost(self, t: Tensor) -> Tensor:
+        return self.beta_0 * t + (self.beta_1 - self.beta_0) / 2 * t.square()
+
+
+@dataclass(frozen=True)
+class SubVariancePreserving:
+    r"""Data fade as in `VariancePreserving`, with less noise: :math:`\sigma = 1 - \alpha^2`.
+
+    References:
+        Score-Based Generative Modeling through Stochastic Differential Equations (Song et al.,
+        2021), https://arxiv.org/abs/2011.13456, section 3.4
+
+    Arguments:
+        beta_0: The rate of noise at t = 0.
+        beta_1: The rate at t = 1.
+        levels: The number of levels.
+
+    Raises:
+        ValueError: The rates are not positive and ascending, or there are fewer than two levels.
+    """
+
+    beta_0: float = 0.1
+    beta_1: float = 20.0
+    levels: int = 1000
+
+    def __post_init__(self) -> None:
+        self._preserving()
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """The scale of the data at t, shaped as t."""
+        return self._preserving().alpha(t)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """The standard deviation of the noise at t, shaped as t."""
+        return self._preserving().sigma(t).square()
+
+    def times(self) -> Tensor:
+        """The levels, ascending, with shape (levels,)."""
+        return _levels(self.levels)
+
+    def _preserving(self) -> VariancePreserving:
+        return VariancePreserving(self.beta_0, self.beta_1, self.levels)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    r"""Data turn into noise at a steady angle, :math:`\alpha = \cos \phi, \sigma = \sin \phi`.
+
+    .. math:: \phi(t) = \frac{\pi}{2} \left(s + (1 - 2 s) t\right)
+
+    The paper begins at an angle of :math:`s / (1 + s)` and ends at no data at all, where noise says
+    nothing; here both ends keep a little of the other.
+
+    References:
+        Improved Denoising Diffusion Probabilistic Models (Nichol & Dhariwal, 2021),
+        https://arxiv.org/abs/2102.09672, equation 17
+
+    Arguments:
+        offset: The share s of the quarter turn that is left out at either end.
+        levels: The number of levels.
+
+    Raises:
+        ValueError: The offset is not above 0 and below a half, or there are fewer than two levels.
+    """
+
+    offset: float = 0.008
+    levels: int = 1000
+
+    def __post_init__(self) -> None:
+        if not 0 < self.offset < 0.5:
+            raise ValueError(f"expected an offset above 0 and below 0.5, got {self.offset}")
+        _check_levels(self.levels)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """The scale of the data at t, shaped as t."""
+        return self._angle(t).cos()
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """The standard deviation of the noise at t, shaped as t."""
+        return self._angle(t).sin()
+
+    def times(self) -> Tensor:
+        """The levels, ascending, with shape (levels,)."""
+        return torch.linspace(0, 1, self.levels)
+
+    def _angle(self, t: Tensor) -> Tensor:
+        return math.pi / 2 * (self.offset + (1 - 2 * self.offset) * t)
+
+
+@dataclass(frozen=True)
+class Straight:
+    r"""Each example goes to its noise in a straight line, which is what flow matching learns.
+
+    .. math:: \alpha(t) = 1 - t, \quad \sigma(t) = \sigma_\text{min} + (1 - \sigma_\text{min}) t
+
+    References:
+        Flow Matching for Generative Modeling (Lipman et al., 2023),
+        https://arxiv.org/abs/2210.02747, equation 20, with time the other way round
+        Flow Straight and Fast (Liu, Gong & Liu, 2022), https://arxiv.org/abs/2209.03003
+
+    Arguments:
+        sigma_min: The standard deviation of the noise at t = 0.
+        levels: The number of levels.
+
+    Raises:
+        ValueError: The least noise is not above 0 and below 1, or there are fewer than two levels.
+    """
+
+    sigma_min: float = 1e-3
+    levels: int = 1000
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma_min < 1:
+            raise ValueError(f"expected sigma_min above 0 and below 1, got {self.sigma_min}")
+        _check_levels(self.levels)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """The scale of the data at t, shaped as t."""
+        return 1 - t
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """The standard deviation of the noise at t, shaped as t."""
+        return self.sigma_min + (1 - self.sigma_min) * t
+
+    def times(self) -> Tensor:
+        """The levels, ascending, with shape (levels,)."""
+        return torch.linspace(0, 1, self.levels)
+
+
+def _check_levels(levels: int) -> None:
+    if levels < 2:
+        raise ValueError(f"expected two levels or more, got {levels}")
+
+
+def _levels(levels: int) -> Tensor:
+    """Levels where t = 0 is none, since there is no noise."""
+    return torch.linspace(1 / levels, 1, levels)
 
 
 def _overlapping_ratio(features: int, overlap: float = 0.5, most: float = 1.4) -> float:

@@ -1,26 +1,28 @@
-"""A noise-conditional score network on the reals."""
+"""A denoiser on the reals, at every time of a path."""
 
-__all__ = ["NoiseConditionalScore"]
+__all__ = ["Denoiser"]
 
 import torch
 from torch import Tensor, nn
 
-from ptheta.models.diffusion.paths import VarianceExploding
 from ptheta.networks.context import ContextFeatures
 from ptheta.networks.residual import ResidualMLP
 from ptheta.networks.time import TimeFeatures
+from ptheta.noising import Path, Prediction
 from ptheta.spaces import Categorical, Real
 
 
-class NoiseConditionalScore(nn.Module):
-    r"""The score of data of unit variance, noised to any level.
+class Denoiser(nn.Module):
+    r"""What data of unit variance and their noise are expected to be, given the two mixed.
 
-    The network F learns by how much the score departs from that of a standard normal,
+    The network F learns by how much the prediction departs from that of a standard normal,
 
-    .. math:: s(x, t) = - c^2 x + \frac{c}{\sigma} F(c x, t), \quad
-        c = (1 + \sigma(t)^2)^{-1/2} ,
+    .. math:: \hat x = c^2 \alpha x_t + c \sigma F(c x_t, t), \quad
+        \hat \epsilon = c^2 \sigma x_t - c \alpha F(c x_t, t), \quad
+        c = (\alpha^2 + \sigma^2)^{-1/2} ,
 
-    so that its input and what it has to learn are of unit size at every level.
+    so that its input and what it has to learn are of unit size at every time; where the variance is
+    preserved, :math:`-F` is v.
 
     References:
         Generative Modeling by Estimating Gradients of the Data Distribution (Song & Ermon, 2019),
@@ -30,14 +32,15 @@ class NoiseConditionalScore(nn.Module):
 
     Arguments:
         features: The number of values in one example.
-        path: The levels of noise.
+        path: The path from data to noise.
         context_space: What examples are conditioned on.
         hidden_features: The width of the network.
         blocks: The number of its residual blocks.
         dropout: The share of hidden units dropped in training.
 
     Example:
-        >>> model = NoiseConditionalScore(2, VarianceExploding(), hidden_features=8)
+        >>> from ptheta.models.diffusion.paths import VarianceExploding
+        >>> model = Denoiser(2, VarianceExploding(), hidden_features=8)
         >>> model.score(torch.zeros(5, 2), t=0.5).shape
         torch.Size([5, 2])
     """
@@ -45,7 +48,7 @@ class NoiseConditionalScore(nn.Module):
     def __init__(
         self,
         features: int,
-        path: VarianceExploding,
+        path: Path,
         context_space: Categorical | Real | None = None,
         *,
         hidden_features: int = 128,
@@ -65,8 +68,26 @@ class NoiseConditionalScore(nn.Module):
             dropout,
         )
 
+    def predict(self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float) -> Prediction:
+        """What the data and the noise of noised examples are expected to be.
+
+        Arguments:
+            x: Noised examples, with shape (batch, features).
+            context: What they are conditioned on.
+            t: The time of each, with shape (batch,), or of all.
+        """
+        t = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x))
+        alpha, sigma = self.path.alpha(t)[:, None], self.path.sigma(t)[:, None]
+        scale = (alpha.square() + sigma.square()).rsqrt()
+        departure = self.network(scale * x, self.context.join(self.time(t), context))
+        mixed = scale.square() * x
+        return Prediction(
+            data=alpha * mixed + sigma * scale * departure,
+            noise=sigma * mixed - alpha * scale * departure,
+        )
+
     def score(self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float = 0.0) -> Tensor:
-        """The score of the data noised to t.
+        """The score of the data noised to t, where there is noise.
 
         Arguments:
             x: Noised examples, with shape (batch, features).
@@ -77,7 +98,4 @@ class NoiseConditionalScore(nn.Module):
             The gradient of log p_t by x, with shape (batch, features).
         """
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x))
-        sigma = self.path.sigma(t)[:, None]
-        scale = (1 + sigma.square()).rsqrt()
-        departure = self.network(scale * x, self.context.join(self.time(t), context))
-        return -scale.square() * x + (scale / sigma) * departure
+        return -self.predict(x, context, t=t).noise / self.path.sigma(t)[:, None]

@@ -7,9 +7,9 @@ A path noises an example :math:`x` to
 with t in [0, 1], 0 for data and 1 for noise.
 """
 
-__all__ = ["Path", "SupportsNoisedScore"]
+__all__ = ["Path", "Prediction", "SupportsNoisedScore", "SupportsPredict"]
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -27,6 +27,41 @@ class Path(Protocol):
 
     def times(self) -> Tensor:
         """The levels t at which a model is trained and sampled, ascending."""
+        ...
+
+
+class Prediction(NamedTuple):
+    r"""What an example and its noise are expected to be, given the two mixed.
+
+    They fit together, :math:`x_t = \alpha(t) \hat x + \sigma(t) \hat \epsilon`, so each says the
+    other, but for the ends of a path.
+
+    Arguments:
+        data: :math:`\hat x = \mathbb{E}[x \mid x_t]`, shaped as the examples.
+        noise: :math:`\hat \epsilon = \mathbb{E}[\epsilon \mid x_t]`, shaped as the examples.
+    """
+
+    data: Tensor
+    noise: Tensor
+
+
+@runtime_checkable
+class SupportsPredict(Protocol):
+    """A denoiser, at every t of a path."""
+
+    @property
+    def path(self) -> Path:
+        """The path along which the data are noised."""
+        ...
+
+    def predict(self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float) -> Prediction:
+        """What the data and the noise of noised examples are expected to be.
+
+        Arguments:
+            x: Noised examples, with shape (batch, *shape).
+            context: What they are conditioned on.
+            t: The time of each, with shape (batch,), or of all.
+        """
         ...
 
 

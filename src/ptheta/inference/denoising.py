@@ -1,0 +1,160 @@
+r"""Draws by denoising in steps: ancestral sampling, DDIM, and solvers of second order.
+
+From a time t to an earlier one s, with the data that are predicted, :math:`\hat x`,
+
+.. math:: x_s = \alpha_s \hat x + \frac{\sqrt{\sigma_s^2 - \eta^2 \tau^2}}{\sigma_t}
+    (x_t - \alpha_t \hat x) + \eta \, \tau \, \epsilon, \qquad
+    \tau^2 = \frac{\sigma_s^2}{\sigma_t^2} \left(
+    \sigma_t^2 - \frac{\alpha_t^2}{\alpha_s^2} \sigma_s^2 \right) .
+
+With :math:`\eta = 1` that is the reverse chain of DDPM, whose noise has the variance :math:`\tau^2`
+of the forward chain given the data; with :math:`\eta = 0` it is DDIM, the probability flow in steps
+that are exact where the prediction stands still. Nothing is divided by :math:`\alpha_t`, so that a
+path may end in noise alone.
+
+References:
+    Denoising Diffusion Probabilistic Models (Ho, Jain & Abbeel, 2020),
+    https://arxiv.org/abs/2006.11239, equations 6 and 7
+    Denoising Diffusion Implicit Models (Song, Meng & Ermon, 2021),
+    https://arxiv.org/abs/2010.02502, equation 12
+    DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models (Lu et al.,
+    2022), https://arxiv.org/abs/2211.01095, algorithms 1 and 2
+"""
+
+__all__ = ["Predict", "ancestral", "ddim", "heun", "multistep", "spaced"]
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ptheta.noising import Path, Prediction
+
+Predict = Callable[[Tensor, Tensor], Prediction]
+"""From noised examples, with shape (n, *shape), and their time, a scalar."""
+
+
+def spaced(path: Path, steps: int) -> Tensor:
+    """The times of so many steps, from noise to the least level of a path.
+
+    Arguments:
+        path: The path.
+        steps: The number of steps.
+
+    Returns:
+        The times, descending, with shape (steps + 1,).
+
+    Raises:
+        ValueError: There is no step.
+    """
+    if steps < 1:
+        raise ValueError(f"expected one step or more, got {steps}")
+    return torch.linspace(1.0, path.times()[0].item(), steps + 1)
+
+
+def ddim(predict: Predict, path: Path, x: Tensor, times: Tensor, *, eta: float = 0.0) -> Tensor:
+    """Draws by steps that keep a share of the noise and draw the rest anew.
+
+    Arguments:
+        predict: The denoiser.
+        path: The path.
+        x: Noise at the first time, with shape (n, *shape).
+        times: The times, descending; the last prediction is what is drawn.
+        eta: How much of the noise is drawn anew, from 0 to 1.
+
+    Returns:
+        Draws, with shape (n, *shape).
+    """
+    for t, s in pairwise(times.to(x)):
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = _at(path, t), _at(path, s)
+        data = predict(x, t).data
+        lost = (sigma_t.square() - (alpha_t / alpha_s * sigma_s).square()).clamp(min=0).sqrt()
+        fresh = eta * sigma_s / sigma_t * lost
+        kept = (sigma_s.square() - fresh.square()).clamp(min=0).sqrt() / sigma_t
+        x = alpha_s * data + kept * (x - alpha_t * data)
+        if eta:
+            x = x + fresh * torch.randn_like(x)
+    return predict(x, times[-1].to(x)).data
+
+
+def ancestral(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:
+    """Draws by the reverse chain, as `ddim` with all noise drawn anew.
+
+    Arguments:
+        predict: The denoiser.
+        path: The path.
+        x: Noise at the first time, with shape (n, *shape).
+        times: The times, descending.
+
+    Returns:
+        Draws, with shape (n, *shape).
+    """
+    return ddim(predict, path, x, times, eta=1.0)
+
+
+def heun(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:
+    """Draws by the probability flow, each step taken again with what is predicted at its end.
+
+    It takes two predictions a step, and its error falls with the square of the step.
+
+    References:
+        Elucidating the Design Space of Diffusion-Based Generative Models (Karras et al., 2022),
+        https://arxiv.org/abs/2206.00364, algorithm 1
+
+    Arguments:
+        predict: The denoiser.
+        path: The path.
+        x: Noise at the first time, with shape (n, *shape).
+        times: The times, descending.
+
+    Returns:
+        Draws, with shape (n, *shape).
+    """
+    for t, s in pairwise(times.to(x)):
+        data = predict(x, t).data
+        there = _moved(path, x, t, s, data)
+        x = _moved(path, x, t, s, (data + predict(there, s).data) / 2)
+    return predict(x, times[-1].to(x)).data
+
+
+def multistep(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:
+    """Draws by the probability flow, the prediction carried on from the step before (2M).
+
+    It takes one prediction a step, and its error falls with the square of the step.
+
+    Arguments:
+        predict: The denoiser.
+        path: The path.
+        x: Noise at the first time, with shape (n, *shape).
+        times: The times, descending.
+
+    Returns:
+        Draws, with shape (n, *shape).
+    """
+    before: tuple[Tensor, Tensor] | None = None
+    for t, s in pairwise(times.to(x)):
+        data = predict(x, t).data
+        width = _log_ratio(path, s) - _log_ratio(path, t)
+        carried = data
+        if before is not None and before[1].isfinite():
+            carried = data + width / (2 * before[1]) * (data - before[0])
+        x = _moved(path, x, t, s, carried)
+        before = data, width
+    return predict(x, times[-1].to(x)).data
+
+
+def _moved(path: Path, x: Tensor, t: Tensor, s: Tensor, data: Tensor) -> Tensor:
+    """A step of the probability flow with the data held still."""
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = _at(path, t), _at(path, s)
+    kept = sigma_s / sigma_t
+    return kept * x + (alpha_s - alpha_t * kept) * data
+
+
+def _log_ratio(path: Path, t: Tensor) -> Tensor:
+    alpha, sigma = _at(path, t)
+    return alpha.log() - sigma.log()
+
+
+def _at(path: Path, t: Tensor) -> tuple[Tensor, Tensor]:
+    return path.alpha(t), path.sigma(t)

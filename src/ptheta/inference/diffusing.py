@@ -1,0 +1,156 @@
+"""Adapters that join a denoiser to a way of drawing from it, and to the density of that way."""
+
+__all__ = ["Sampler", "WithDenoising", "WithProbabilityFlow", "WithReverseChain"]
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.inference.denoising import Predict, ancestral, spaced
+from ptheta.inference.divergence import estimated, exact
+from ptheta.inference.probability_flow import Divergence, Solver, carried, carried_and_change
+from ptheta.inference.variational import variational_bound
+from ptheta.noising import Path, SupportsPredict
+
+Sampler = Callable[[Predict, Path, Tensor, Tensor], Tensor]
+"""From a denoiser, its path, noise and descending times to draws, as in `inference.denoising`."""
+
+
+class WithDenoising(nn.Module):
+    """A denoiser, drawn from by steps from noise to data.
+
+    Arguments:
+        model: The denoiser, a module.
+        shape: The shape of one example.
+        sampler: The way of drawing.
+        steps: The number of its steps.
+    """
+
+    origin: Tensor
+
+    def __init__(
+        self,
+        model: SupportsPredict,
+        shape: tuple[int, ...],
+        *,
+        sampler: Sampler = ancestral,
+        steps: int = 250,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.shape = shape
+        self.sampler = sampler
+        self.steps = steps
+        self.register_buffer("origin", torch.zeros(()), persistent=False)  # where noise is made
+
+    @torch.no_grad()
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """Draws, with shape (n, *shape)."""
+        path = self.model.path
+        noise = _last_noise(path, n, self.shape, self.origin)
+        return self.sampler(_given(self.model, context), path, noise, spaced(path, self.steps))
+
+
+class WithReverseChain(WithDenoising):
+    """A denoiser as a chain of Gaussian steps through its levels, whose density has a bound.
+
+    Arguments:
+        model: The denoiser, a module.
+        shape: The shape of one example.
+        sampler: The way of drawing.
+        steps: The number of its steps; the bound is that of the chain through all levels.
+        levels: The number of levels, drawn at random, by which the bound is estimated.
+    """
+
+    def __init__(
+        self,
+        model: SupportsPredict,
+        shape: tuple[int, ...],
+        *,
+        sampler: Sampler = ancestral,
+        steps: int = 250,
+        levels: int = 16,
+    ) -> None:
+        super().__init__(model, shape, sampler=sampler, steps=steps)
+        self.levels = levels
+
+    def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
+        """A bound on log p(x) in nats that holds in expectation, with shape (batch,).
+
+        Arguments:
+            x: The examples, with shape (batch, *shape).
+            context: What they are conditioned on.
+            particles: What the number of levels that are drawn is multiplied by: the bound has less
+                noise then, and is no tighter.
+        """
+        predict = _given(self.model, context)
+        return variational_bound(predict, self.model.path, x, levels=self.levels * particles)
+
+
+class WithProbabilityFlow(nn.Module):
+    """A denoiser as the flow of its velocities, with the density of what that draws.
+
+    The density is exact to the tolerance of the solver, by as many passes back at each evaluation
+    as an example has values; its estimate takes one.
+
+    Arguments:
+        model: The denoiser, a module.
+        shape: The shape of one example.
+        solver: How the flow is solved.
+    """
+
+    origin: Tensor
+
+    def __init__(
+        self, model: SupportsPredict, shape: tuple[int, ...], *, solver: Solver | None = None
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.shape = shape
+        self.solver = solver or Solver()
+        self.register_buffer("origin", torch.zeros(()), persistent=False)  # where noise is made
+
+    @torch.no_grad()
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """Draws, with shape (n, *shape)."""
+        path = self.model.path
+        noise = _last_noise(path, n, self.shape, self.origin)
+        predict = _given(self.model, context)
+        return carried(predict, path, noise, 1.0, path.times()[0].item(), self.solver)
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) in nats, to the tolerance of the solver, with shape (batch,)."""
+        return self._log_prob(x, context, exact)
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """An estimate of log p(x) in nats that is right in the mean, with shape (batch,)."""
+        signs = torch.randint(0, 2, (1, *x.shape), device=x.device).to(x.dtype) * 2 - 1
+        return self._log_prob(x, context, partial(estimated, directions=signs))
+
+    @torch.no_grad()
+    def _log_prob(self, x: Tensor, context: Tensor | None, divergence: Divergence) -> Tensor:
+        path = self.model.path
+        start, predict = path.times()[0].item(), _given(self.model, context)
+        ends, change = carried_and_change(predict, path, x, start, 1.0, self.solver, divergence)
+        scale = _last_scale(path, self.origin)
+        z = (ends / scale).flatten(1)
+        constant = z.shape[1] * (0.5 * math.log(2 * math.pi) + scale.log())
+        return change - 0.5 * z.square().sum(dim=1) - constant
+
+
+def _given(model: SupportsPredict, context: Tensor | None) -> Predict:
+    return lambda x, t: model.predict(x, context, t=t)
+
+
+def _last_scale(path: Path, like: Tensor) -> Tensor:
+    """The standard deviation of standardised data at t = 1."""
+    one = torch.ones_like(like)
+    return (path.alpha(one).square() + path.sigma(one).square()).sqrt()
+
+
+def _last_noise(path: Path, n: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    noise = torch.randn(n, *shape, device=like.device, dtype=like.dtype)
+    return _last_scale(path, like) * noise
