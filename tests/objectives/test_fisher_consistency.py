@@ -9,8 +9,11 @@ from reference import ReferenceGaussian, mean_gradient_z
 
 from ptheta.inference.langevin import MALA, ULA
 from ptheta.inference.metropolis import RandomWalk
+from ptheta.models.diffusion.paths import Straight
 from ptheta.models.energy.self_normalised import SelfNormalised
+from ptheta.noising import Prediction
 from ptheta.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
+from ptheta.objectives.flow_matching import FlowMatching
 from ptheta.objectives.likelihood import EstimatedLikelihood, MaximumLikelihood, NegativeElbo
 from ptheta.objectives.noise_contrastive import FlowContrastive, NoiseContrastive
 from ptheta.objectives.reverse_kl import ReverseKL
@@ -100,6 +103,18 @@ def flow():
     return ReferenceGaussian([0.5, 0.0], [1.5, 2.0])
 
 
+class Predicting(ReferenceGaussian):
+    """The exact predictions of the reference Gaussian along a straight path."""
+
+    path = Straight()
+
+    def predict(self, x, context=None, *, t):
+        alpha, sigma = (scale(t)[:, None] for scale in (self.path.alpha, self.path.sigma))
+        variance = (2 * self.log_std).exp()
+        off = (x - alpha * self.mean) / (alpha.square() * variance + sigma.square())
+        return Prediction(self.mean + alpha * variance * off, sigma * off)
+
+
 # name, objective, the model's class, and the standard deviations that it should end with
 OBJECTIVES = [
     ("maximum likelihood", MaximumLikelihood, ReferenceGaussian, STD),
@@ -151,6 +166,7 @@ OBJECTIVES = [
         ReferenceGaussian,
         FUNNELLED,
     ),
+    ("flow matching", FlowMatching, Predicting, STD),
     ("score matching at many levels", MultiLevelDenoisingScoreMatching, NoisedReference, STD),
 ]
 CASES = pytest.mark.parametrize(

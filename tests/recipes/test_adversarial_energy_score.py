@@ -51,6 +51,11 @@ def trained(name, steps, context_space=None, **settings):
         ("ebm", 4000, {"objective": "nce"}),
         ("ebm", 4000, {"objective": "fce"}),
         ("ncsn", 3000, {}),
+        ("ddpm", 3000, {}),
+        ("ddpm", 3000, {"schedule": "linear", "sampler": "multistep", "sample_steps": 40}),
+        ("score-sde", 3000, {}),
+        ("flow-matching", 3000, {}),
+        ("flow-matching", 3000, {"optimal_transport": True}),
     ],
 )
 def test_all_modes_are_covered(name, steps, settings):
@@ -119,6 +124,37 @@ def test_densities_are_what_they_say():
     for objective in ("nce", "fce"):
         model = build("ebm", space, settings={"objective": objective}).model
         assert density_kind(model) == "estimate"
+
+
+def test_densities_of_probability_flows_are_exact_or_estimates_by_the_size_of_examples():
+    for name in ("score-sde", "flow-matching"):
+        found = [build(name, Real((size,))).model for size in (16, 17)]
+        assert [density_kind(model) for model in found] == ["exact", "estimate"]
+        whole = build(name, Real((17,)), settings={"divergence": "exact"}).model
+        assert density_kind(whole) == "exact"
+
+
+def test_an_estimated_density_is_that_of_the_data_and_right_in_the_mean():
+    torch.manual_seed(0)
+    x = 100 + 5 * torch.randn(200, 3)
+    exact = build("flow-matching", Real((3,))).model
+    exact.initialize(x)
+    guess = build("flow-matching", Real((3,)), settings={"divergence": "estimate"}).model
+    guess.load_state_dict(exact.state_dict())
+    for model in (exact, guess):
+        model.eval()
+    draws = torch.stack([guess.log_prob_estimate(x[:5]) for _ in range(200)])
+    error = draws.std(dim=0) / 200**0.5
+    assert ((draws.mean(dim=0) - exact.log_prob(x[:5])).abs() < 4.5 * error + 1e-3).all()
+
+
+@pytest.mark.parametrize("path", ["vp", "sub-vp", "ve"])
+def test_score_sdes_begin_at_noise_that_hides_the_data(path):
+    route = build("score-sde", Real((2,)), settings={"path": path}).model.model.model.path
+    one = torch.ones(())
+    assert route.alpha(one) / route.sigma(one) < 0.3
+    least = route.times()[0]
+    assert 0.01 < route.sigma(least) / route.alpha(least) < 0.03
 
 
 def test_draws_of_ncsn_cost_about_the_same_at_every_size():

@@ -45,7 +45,7 @@ def accepted(name, space, context=None):
 # pieces, one way is, and the rest is slow
 HEADS = {"independent", "naive-bayes", "gmm", "made", "pixelcnn", "realnvp", "vae", "ebm"}
 # whose density on a grid takes many seconds
-DEAR = {"eonade", "i-resnet", "residual-flow", "mintnet"}
+DEAR = {"eonade", "i-resnet", "residual-flow", "mintnet", "score-sde", "flow-matching"}
 
 
 def cases():

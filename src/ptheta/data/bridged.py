@@ -7,10 +7,12 @@ bound, and so answers to ``elbo``. A bound stays a bound, an energy stays unnorm
 __all__ = [
     "Bridged",
     "BridgedBound",
+    "BridgedChain",
     "BridgedClassifier",
     "BridgedCompletion",
     "BridgedDensity",
     "BridgedEnergy",
+    "BridgedEstimate",
     "BridgedFlow",
     "BridgedFlowBound",
     "BridgedJoint",
@@ -22,13 +24,24 @@ __all__ = [
 ]
 
 import math
-from typing import Any, Generic, Protocol, TypeVar, overload, runtime_checkable
+from typing import Protocol, TypeVar, overload, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ptheta.data.bridged_estimates import (
+    BridgedChain,
+    BridgedEnergy,
+    BridgedEstimate,
+    BridgedNormalisedEnergy,
+    Chain,
+    DrawnEnergy,
+    Estimated,
+    NormalisedEnergy,
+)
 from ptheta.data.bridges import Bridge
 from ptheta.data.bridging import standardising
+from ptheta.data.joined import Bridged, Joined, checked
 from ptheta.protocols import (
     SupportsClassify,
     SupportsComplete,
@@ -36,14 +49,9 @@ from ptheta.protocols import (
     SupportsDrawnDensity,
     SupportsElbo,
     SupportsEncode,
-    SupportsInitialize,
-    SupportsInitializeContext,
     SupportsLogProb,
-    SupportsLogProbEstimate,
     SupportsSample,
     SupportsSampleTempered,
-    SupportsUnnormalizedLogProb,
-    summary,
 )
 from ptheta.spaces import Space
 
@@ -73,70 +81,7 @@ class _Bound(_Coded, SupportsElbo, Protocol):
     """What a variational autoencoder offers."""
 
 
-@runtime_checkable
-class _Energy(SupportsSample, SupportsUnnormalizedLogProb, Protocol):
-    """What an energy joined to a sampler offers."""
-
-
-@runtime_checkable
-class _NormalisedEnergy(_Energy, SupportsLogProbEstimate, Protocol):
-    """What an energy that knows its constant offers."""
-
-
-A = TypeVar("A")
-M = TypeVar("M", bound=SupportsSample)
 F = TypeVar("F", bound=_Coded)
-
-
-class _Joined(nn.Module, Generic[A]):
-    """A model on the reals, joined to data. Abstract: `bridged` picks the final class.
-
-    Arguments:
-        model: The model on the reals.
-        bridge: The bridge from the data to the reals.
-        space: The space of the data.
-    """
-
-    def __init__(self, model: A, bridge: Bridge, space: Space) -> None:
-        super().__init__()
-        self.model = model
-        self.bridge = bridge
-        self.space = space
-
-    def extra_repr(self) -> str:
-        """What the model can do, first of all that is printed of it."""
-        return f"{self.space.describe()}: {summary(self)}"
-
-    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Fits the bridge and the scale of the context, then what in the model depends on data."""
-        self.bridge.initialize(x)
-        for module in self.modules():
-            if isinstance(module, SupportsInitializeContext):
-                module.initialize_context(context)
-        if isinstance(self.model, SupportsInitialize):
-            self.model.initialize(self.bridge.at_start(x), context)
-
-
-class Bridged(_Joined[M]):
-    """A model that can be sampled, joined to data. Abstract: `bridged` picks the final class.
-
-    Arguments:
-        model: The model on the reals.
-        bridge: The bridge from the data to the reals.
-        space: The space of the data.
-    """
-
-    @property
-    def loose_by(self) -> str:
-        """What a bound is loose by: the noise of a stochastic bridge, or the model's own bound."""
-        parts = ["dequantisation"] if self.bridge.stochastic else []
-        parts += ["variational"] if isinstance(self.model, _Bound) else []
-        return " and ".join(parts)
-
-    @torch.no_grad()
-    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
-        """Draws, with shape (n, *space.shape), inside the space."""
-        return self.bridge.to_data(self.model.sample(n, context)).to(self.space.dtype)
 
 
 class BridgedSampler(Bridged[SupportsSample]):
@@ -151,7 +96,7 @@ class BridgedDensity(Bridged[SupportsDrawnDensity]):
         return _log_prob(self, x, context)
 
 
-class BridgedClassifier(_Joined[SupportsClassify]):
+class BridgedClassifier(Joined[SupportsClassify]):
     """The probabilities of classes, which no exact bridge changes."""
 
     def class_log_prob(self, x: Tensor) -> Tensor:
@@ -190,7 +135,7 @@ class BridgedCompletion(Bridged[_Completing]):
         Returns:
             The examples, shaped as x.
         """
-        u, _ = self.bridge.to_reals(_checked(self, x))
+        u, _ = self.bridge.to_reals(checked(self, x))
         drawn = self.bridge.to_data(self.model.complete(u, known, context)).to(self.space.dtype)
         # there and back again may cost a known value its last digit
         return torch.where(known, x.to(drawn.dtype), drawn)
@@ -220,7 +165,7 @@ class _BridgedLatent(Bridged[F]):
         Raises:
             ValueError: There are examples outside the space.
         """
-        outside = ~self.space.contains(_checked(self, x))
+        outside = ~self.space.contains(checked(self, x))
         if outside.any():
             raise ValueError(
                 f"{int(outside.sum())} of {len(x)} examples are no {self.space.describe()}, and "
@@ -279,36 +224,8 @@ class BridgedLatentBound(_BridgedLatent[_Bound]):
 
     def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
         """A lower bound on log p(x) in nats of the data, with shape (batch,)."""
-        u, log_det = self.bridge.to_reals(_checked(self, x))
+        u, log_det = self.bridge.to_reals(checked(self, x))
         return self.model.elbo(u, context, particles=particles) + log_det
-
-
-class BridgedEnergy(Bridged[_Energy]):
-    """An energy across any bridge; levels are taken at the centre of their cell."""
-
-    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """log p(x) up to a constant, in nats of the data, with shape (batch,)."""
-        return _unnormalized_log_prob(self, x, context)
-
-
-class BridgedNormalisedEnergy(Bridged[_NormalisedEnergy]):
-    """An energy that knows its constant; levels are taken at the centre of their cell."""
-
-    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """log p(x) up to a constant, in nats of the data, with shape (batch,)."""
-        return _unnormalized_log_prob(self, x, context)
-
-    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """log p(x) in nats of the data by the learned constant, with shape (batch,)."""
-        u, log_det = self.bridge.at_centre(_checked(self, x))
-        return self.model.log_prob_estimate(u, context) + log_det
-
-
-def _unnormalized_log_prob(
-    self: "BridgedEnergy | BridgedNormalisedEnergy", x: Tensor, c: Tensor | None
-) -> Tensor:
-    u, log_det = self.bridge.at_centre(_checked(self, x))
-    return self.model.unnormalized_log_prob(u, c) + log_det
 
 
 def _log_prob(
@@ -316,7 +233,7 @@ def _log_prob(
     x: Tensor,
     c: Tensor | None,
 ) -> Tensor:
-    u, log_det = self.bridge.to_reals(_checked(self, x))
+    u, log_det = self.bridge.to_reals(checked(self, x))
     log_prob = self.model.log_prob(u, c) + log_det
     # in training, where a look at every value would cost, the data have been looked at before
     if self.training:
@@ -335,16 +252,7 @@ def _tempered(
 
 
 def _class_log_prob(self: "BridgedClassifier | BridgedJoint", x: Tensor) -> Tensor:
-    return self.model.class_log_prob(self.bridge.to_reals(_checked(self, x))[0])
-
-
-def _checked(self: "_Joined[Any]", x: Tensor) -> Tensor:
-    if x.shape[1:] != self.space.shape:
-        raise ValueError(
-            f"expected examples of shape (batch, {', '.join(map(str, self.space.shape))}), got "
-            f"{tuple(x.shape)}"
-        )
-    return x
+    return self.model.class_log_prob(self.bridge.to_reals(checked(self, x))[0])
 
 
 def _dequantised_bound(
@@ -386,9 +294,13 @@ def bridged(
         kind = BridgedJoint
     elif isinstance(model, SupportsDrawnDensity):
         kind = BridgedBound if bridge.stochastic else BridgedDensity
-    elif isinstance(model, _NormalisedEnergy):
+    elif isinstance(model, Chain):
+        kind = BridgedChain
+    elif isinstance(model, NormalisedEnergy):
         kind = BridgedNormalisedEnergy
-    elif isinstance(model, _Energy):
+    elif isinstance(model, Estimated):
+        kind = BridgedEstimate
+    elif isinstance(model, DrawnEnergy):
         kind = BridgedEnergy
     elif isinstance(model, SupportsSample):
         kind = BridgedSampler

@@ -36,7 +36,7 @@ Predict = Callable[[Tensor, Tensor], Prediction]
 
 
 def spaced(path: Path, steps: int) -> Tensor:
-    """The times of so many steps, from noise to the least level of a path.
+    """The times of so many steps, spaced as the levels of a path are, from noise to the least.
 
     Arguments:
         path: The path.
@@ -50,7 +50,10 @@ def spaced(path: Path, steps: int) -> Tensor:
     """
     if steps < 1:
         raise ValueError(f"expected one step or more, got {steps}")
-    return torch.linspace(1.0, path.times()[0].item(), steps + 1)
+    times = path.times().flip(0)
+    places = torch.linspace(0, len(times) - 1, steps + 1)
+    before = places.long().clamp(max=len(times) - 2)
+    return torch.lerp(times[before], times[before + 1], places - before)
 
 
 def ddim(predict: Predict, path: Path, x: Tensor, times: Tensor, *, eta: float = 0.0) -> Tensor:

@@ -1,6 +1,12 @@
 """Adapters that join a denoiser to a way of drawing from it, and to the density of that way."""
 
-__all__ = ["Sampler", "WithDenoising", "WithProbabilityFlow", "WithReverseChain"]
+__all__ = [
+    "Sampler",
+    "WithDenoising",
+    "WithEstimatedProbabilityFlow",
+    "WithProbabilityFlow",
+    "WithReverseChain",
+]
 
 import math
 from collections.abc import Callable
@@ -90,18 +96,7 @@ class WithReverseChain(WithDenoising):
         return variational_bound(predict, self.model.path, x, levels=self.levels * particles)
 
 
-class WithProbabilityFlow(nn.Module):
-    """A denoiser as the flow of its velocities, with the density of what that draws.
-
-    The density is exact to the tolerance of the solver, by as many passes back at each evaluation
-    as an example has values; its estimate takes one.
-
-    Arguments:
-        model: The denoiser, a module.
-        shape: The shape of one example.
-        solver: How the flow is solved.
-    """
-
+class _Flow(nn.Module):
     origin: Tensor
 
     def __init__(
@@ -121,15 +116,6 @@ class WithProbabilityFlow(nn.Module):
         predict = _given(self.model, context)
         return carried(predict, path, noise, 1.0, path.times()[0].item(), self.solver)
 
-    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """log p(x) in nats, to the tolerance of the solver, with shape (batch,)."""
-        return self._log_prob(x, context, exact)
-
-    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """An estimate of log p(x) in nats that is right in the mean, with shape (batch,)."""
-        signs = torch.randint(0, 2, (1, *x.shape), device=x.device).to(x.dtype) * 2 - 1
-        return self._log_prob(x, context, partial(estimated, directions=signs))
-
     @torch.no_grad()
     def _log_prob(self, x: Tensor, context: Tensor | None, divergence: Divergence) -> Tensor:
         path = self.model.path
@@ -139,6 +125,40 @@ class WithProbabilityFlow(nn.Module):
         z = (ends / scale).flatten(1)
         constant = z.shape[1] * (0.5 * math.log(2 * math.pi) + scale.log())
         return change - 0.5 * z.square().sum(dim=1) - constant
+
+
+class WithProbabilityFlow(_Flow):
+    """A denoiser as the flow of its velocities, with the exact density of what that draws.
+
+    The density is exact to the tolerance of the solver, by as many passes back at each evaluation
+    as an example has values.
+
+    Arguments:
+        model: The denoiser, a module.
+        shape: The shape of one example.
+        solver: How the flow is solved.
+    """
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) in nats, to the tolerance of the solver, with shape (batch,)."""
+        return self._log_prob(x, context, exact)
+
+
+class WithEstimatedProbabilityFlow(_Flow):
+    """A denoiser as the flow of its velocities, with an estimate of the density.
+
+    It takes one pass back at each evaluation, along a random direction that a row keeps.
+
+    Arguments:
+        model: The denoiser, a module.
+        shape: The shape of one example.
+        solver: How the flow is solved.
+    """
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """An estimate of log p(x) in nats that is right in the mean, with shape (batch,)."""
+        signs = torch.randint(0, 2, (1, *x.shape), device=x.device).to(x.dtype) * 2 - 1
+        return self._log_prob(x, context, partial(estimated, directions=signs))
 
 
 def _given(model: SupportsPredict, context: Tensor | None) -> Predict:

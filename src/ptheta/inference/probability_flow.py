@@ -39,11 +39,12 @@ class Solver:
     """How a differential equation is solved: adaptive steps of order 5 (Dormand and Prince).
 
     Arguments:
-        tolerance: The error that a step may make, absolute, and relative to the values.
+        tolerance: The error that a step may make, absolute, and relative to the values; that of a
+            log-density was a hundred times as much on networks tried.
         evaluations: The most evaluations of the field; a solution that asks for more is refused.
     """
 
-    tolerance: float = 1e-5
+    tolerance: float = 1e-6
     evaluations: int = 10_000
 
 
@@ -147,6 +148,11 @@ def _solved(
             rtol=solver.tolerance,
             atol=solver.tolerance,
             method="dopri5",
-            options={"step_t": times[1:]},  # a path may have no levels beyond the end
+            # a path may have no levels beyond the end; and no row is solved worse for its company
+            options={"step_t": times[1:], "norm": _largest},
         )
     return tuple(part[-1] for part in solved)
+
+
+def _largest(state: tuple[Tensor, ...]) -> Tensor:
+    return torch.stack([part.abs().max() for part in state]).max()

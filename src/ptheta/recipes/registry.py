@@ -79,7 +79,10 @@ RECIPES: dict[str, str] = {
     "gan": "ptheta.recipes.implicit:gan",
     "rbm": "ptheta.recipes.energy.boltzmann:rbm",
     "ebm": "ptheta.recipes.energy.neural:ebm",
-    "ncsn": "ptheta.recipes.score:ncsn",
+    "ncsn": "ptheta.recipes.score.langevin:ncsn",
+    "ddpm": "ptheta.recipes.score.chain:ddpm",
+    "score-sde": "ptheta.recipes.score.flow:score_sde",
+    "flow-matching": "ptheta.recipes.score.flow:flow_matching",
 }
 
 _REGISTERED: dict[str, Callable[..., Algorithm]] = {}

@@ -5,6 +5,7 @@ __all__ = ["Denoiser"]
 import torch
 from torch import Tensor, nn
 
+from ptheta.models.diffusion.paths import log_noise
 from ptheta.networks.context import ContextFeatures
 from ptheta.networks.residual import ResidualMLP
 from ptheta.networks.time import TimeFeatures
@@ -22,7 +23,8 @@ class Denoiser(nn.Module):
         c = (\alpha^2 + \sigma^2)^{-1/2} ,
 
     so that its input and what it has to learn are of unit size at every time; where the variance is
-    preserved, :math:`-F` is v.
+    preserved, :math:`-F` is v. Of the time it is told :math:`\log (\sigma / \alpha)`, brought to
+    [0, 1] between the ends of the path.
 
     References:
         Generative Modeling by Estimating Gradients of the Data Distribution (Song & Ermon, 2019),
@@ -57,6 +59,8 @@ class Denoiser(nn.Module):
     ) -> None:
         super().__init__()
         self.path = path
+        ends = path.times()[[0, -1]].double()
+        self.least, self.most = log_noise(path, ends).tolist()
         self.context = ContextFeatures(context_space)
         self.time = TimeFeatures()
         self.network = ResidualMLP(
@@ -78,8 +82,10 @@ class Denoiser(nn.Module):
         """
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x))
         alpha, sigma = self.path.alpha(t)[:, None], self.path.sigma(t)[:, None]
+        level = (log_noise(self.path, t) - self.least) / (self.most - self.least)
         scale = (alpha.square() + sigma.square()).rsqrt()
-        departure = self.network(scale * x, self.context.join(self.time(t), context))
+        features = self.context.join(self.time(level.clamp(0, 1)), context)
+        departure = self.network(scale * x, features)
         mixed = scale.square() * x
         return Prediction(
             data=alpha * mixed + sigma * scale * departure,

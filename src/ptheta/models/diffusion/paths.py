@@ -1,6 +1,14 @@
 """Paths from data to noise."""
 
-__all__ = ["Cosine", "Straight", "SubVariancePreserving", "VarianceExploding", "VariancePreserving"]
+__all__ = [
+    "Cosine",
+    "Even",
+    "Straight",
+    "SubVariancePreserving",
+    "VarianceExploding",
+    "VariancePreserving",
+    "log_noise",
+]
 
 import math
 from dataclasses import dataclass
@@ -8,6 +16,11 @@ from statistics import NormalDist
 
 import torch
 from torch import Tensor
+
+from ptheta.noising import Path
+
+_LEAST_DATA = 0.01
+_FINE = 100_001  # times at which a path is looked at, to space its levels
 
 
 @dataclass(frozen=True)
@@ -274,6 +287,69 @@ class Straight:
     def times(self) -> Tensor:
         """The levels, ascending, with shape (levels,)."""
         return torch.linspace(0, 1, self.levels)
+
+
+@dataclass(frozen=True)
+class Even:
+    r"""Another path with levels that lie evenly in :math:`\log (\sigma / \alpha)`.
+
+    Trained at these levels, each by the squared error of its noise, a denoiser has the bound on the
+    likelihood as its loss, up to a constant. A chain through them has the least bound for their
+    number.
+
+    References:
+        Maximum Likelihood Training of Score-Based Diffusion Models (Song, Durkan, Murray & Ermon,
+        2021), https://arxiv.org/abs/2101.09258, section 4
+        Variational Diffusion Models (Kingma, Salimans, Poole & Ho, 2021),
+        https://arxiv.org/abs/2107.00630, equation 17
+
+    Arguments:
+        path: The path.
+        levels: The number of levels.
+
+    Raises:
+        ValueError: There are fewer than two levels.
+
+    Example:
+        >>> path = Even(Cosine(), levels=5)
+        >>> log_noise(path, path.times()).diff().abs().round(decimals=3).unique().numel()
+        1
+    """
+
+    path: Path
+    levels: int = 1000
+
+    def __post_init__(self) -> None:
+        _check_levels(self.levels)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """The scale of the data at t, shaped as t."""
+        return self.path.alpha(t)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """The standard deviation of the noise at t, shaped as t."""
+        return self.path.sigma(t)
+
+    def times(self) -> Tensor:
+        """The levels, ascending, with shape (levels,)."""
+        least = self.path.times()[0].item()
+        fine = torch.linspace(least, 1.0, _FINE, dtype=torch.float64)
+        noise = log_noise(self.path, fine)
+        even = torch.linspace(noise[0].item(), noise[-1].item(), self.levels, dtype=torch.float64)
+        # the finer time on either side, and where between them the level lies
+        after = torch.searchsorted(noise, even).clamp(1, _FINE - 1)
+        share = (even - noise[after - 1]) / (noise[after] - noise[after - 1])
+        return torch.lerp(fine[after - 1], fine[after], share.clamp(0, 1)).float()
+
+
+def log_noise(path: Path, t: Tensor) -> Tensor:
+    r"""The log of noise over data, up to where data are a hundredth of them.
+
+    Arguments:
+        path: The path.
+        t: The time, of any shape.
+    """
+    return (path.sigma(t) / path.alpha(t).clamp(min=_LEAST_DATA)).log()
 
 
 def _check_levels(levels: int) -> None:

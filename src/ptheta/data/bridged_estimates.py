@@ -1,0 +1,90 @@
+"""Bounds, estimates and energies without a latent, joined to data."""
+
+__all__ = ["BridgedChain", "BridgedEnergy", "BridgedEstimate", "BridgedNormalisedEnergy"]
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from ptheta.data.joined import Bridged, checked
+from ptheta.protocols import (
+    SupportsElbo,
+    SupportsLogProbEstimate,
+    SupportsSample,
+    SupportsUnnormalizedLogProb,
+)
+
+
+@runtime_checkable
+class Chain(SupportsSample, SupportsElbo, Protocol):
+    """What a chain of denoising steps offers."""
+
+
+@runtime_checkable
+class Estimated(SupportsSample, SupportsLogProbEstimate, Protocol):
+    """What a probability flow of many values offers."""
+
+
+@runtime_checkable
+class DrawnEnergy(SupportsSample, SupportsUnnormalizedLogProb, Protocol):
+    """What an energy joined to a sampler offers."""
+
+
+@runtime_checkable
+class NormalisedEnergy(DrawnEnergy, SupportsLogProbEstimate, Protocol):
+    """What an energy that knows its constant offers."""
+
+
+class BridgedChain(Bridged[Chain]):
+    """A variational bound, across any bridge."""
+
+    def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
+        """A lower bound on log p(x) in nats of the data, with shape (batch,).
+
+        Arguments:
+            x: The examples, with shape (batch, *space.shape).
+            context: What they are conditioned on.
+            particles: The number of draws by which the bound is estimated.
+        """
+        u, log_det = self.bridge.to_reals(checked(self, x))
+        return self.model.elbo(u, context, particles=particles) + log_det
+
+
+class BridgedEstimate(Bridged[Estimated]):
+    """An estimate of the density, across any bridge."""
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """An estimate of log p(x) in nats of the data, with shape (batch,).
+
+        Across noise of levels it is one of the bound.
+        """
+        u, log_det = self.bridge.to_reals(checked(self, x))
+        return self.model.log_prob_estimate(u, context) + log_det
+
+
+class BridgedEnergy(Bridged[DrawnEnergy]):
+    """An energy across any bridge; levels are taken at the centre of their cell."""
+
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) up to a constant, in nats of the data, with shape (batch,)."""
+        return _unnormalized_log_prob(self, x, context)
+
+
+class BridgedNormalisedEnergy(Bridged[NormalisedEnergy]):
+    """An energy that knows its constant; levels are taken at the centre of their cell."""
+
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) up to a constant, in nats of the data, with shape (batch,)."""
+        return _unnormalized_log_prob(self, x, context)
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) in nats of the data by the learned constant, with shape (batch,)."""
+        u, log_det = self.bridge.at_centre(checked(self, x))
+        return self.model.log_prob_estimate(u, context) + log_det
+
+
+def _unnormalized_log_prob(
+    self: "BridgedEnergy | BridgedNormalisedEnergy", x: Tensor, c: Tensor | None
+) -> Tensor:
+    u, log_det = self.bridge.at_centre(checked(self, x))
+    return self.model.unnormalized_log_prob(u, c) + log_det

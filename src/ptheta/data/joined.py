@@ -1,0 +1,86 @@
+"""What all models that are joined to data share."""
+
+__all__ = ["Bridged", "Joined", "checked"]
+
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.data.bridges import Bridge
+from ptheta.protocols import (
+    SupportsElbo,
+    SupportsInitialize,
+    SupportsInitializeContext,
+    SupportsSample,
+    summary,
+)
+from ptheta.spaces import Space
+
+A = TypeVar("A")
+M = TypeVar("M", bound=SupportsSample)
+
+
+class Joined(nn.Module, Generic[A]):
+    """A model on the reals, joined to data. Abstract: `bridged` picks the final class.
+
+    Arguments:
+        model: The model on the reals.
+        bridge: The bridge from the data to the reals.
+        space: The space of the data.
+    """
+
+    def __init__(self, model: A, bridge: Bridge, space: Space) -> None:
+        super().__init__()
+        self.model = model
+        self.bridge = bridge
+        self.space = space
+
+    def extra_repr(self) -> str:
+        """What the model can do, first of all that is printed of it."""
+        return f"{self.space.describe()}: {summary(self)}"
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Fits the bridge and the scale of the context, then what in the model depends on data."""
+        self.bridge.initialize(x)
+        for module in self.modules():
+            if isinstance(module, SupportsInitializeContext):
+                module.initialize_context(context)
+        if isinstance(self.model, SupportsInitialize):
+            self.model.initialize(self.bridge.at_start(x), context)
+
+
+class Bridged(Joined[M]):
+    """A model that can be sampled, joined to data. Abstract: `bridged` picks the final class.
+
+    Arguments:
+        model: The model on the reals.
+        bridge: The bridge from the data to the reals.
+        space: The space of the data.
+    """
+
+    @property
+    def loose_by(self) -> str:
+        """What a bound is loose by: the noise of a stochastic bridge, or the model's own bound."""
+        parts = ["dequantisation"] if self.bridge.stochastic else []
+        parts += ["variational"] if isinstance(self.model, SupportsElbo) else []
+        return " and ".join(parts)
+
+    @torch.no_grad()
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """Draws, with shape (n, *space.shape), inside the space."""
+        return self.bridge.to_data(self.model.sample(n, context)).to(self.space.dtype)
+
+
+def checked(self: Joined[Any], x: Tensor) -> Tensor:
+    """Examples of the shape of the space.
+
+    Raises:
+        ValueError: They have another shape.
+    """
+    if x.shape[1:] != self.space.shape:
+        raise ValueError(
+            f"expected examples of shape (batch, {', '.join(map(str, self.space.shape))}), got "
+            f"{tuple(x.shape)}"
+        )
+    return x
