@@ -30,9 +30,10 @@ def test_a_thousand_levels_are_the_linear_schedule_of_ddpm():
     kept = (1 - betas).cumprod(dim=0)
     path = VariancePreserving()
     found = path.alpha(path.times().double()).square()
-    # continuous time is the limit of the product, which is less by half the squares of the betas
+    # continuous time is the limit of the product, which is less by half the squares of the betas;
+    # and a sum is off its integral by less than half its last term
     lost = betas.square().cumsum(dim=0) / 2
-    torch.testing.assert_close((found / kept).log(), lost, atol=2e-3, rtol=0)
+    torch.testing.assert_close((found / kept).log(), lost, atol=0.01, rtol=0)
     assert lost[-1] < 0.07
 
 
