@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from ptheta.inference.langevin import MALA
-from ptheta.objectives.contrastive import PersistentContrastiveDivergence
+from ptheta.inference.metropolis import RandomWalk
+from ptheta.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from ptheta.objectives.types import Batch
 from ptheta.spaces import Categorical, Real
 
@@ -104,3 +105,15 @@ def test_state_dict_brings_chains_and_step_size_back():
     assert torch.equal(one.chains, two.chains)
     assert torch.equal(one.step_size, two.step_size)
     assert one.step_size != 0.1
+
+
+def test_chains_that_start_at_data_go_on_with_the_step_that_was_found():
+    torch.manual_seed(0)
+    kernel = RandomWalk(0.05, target=0.234)
+    objective = ContrastiveDivergence(kernel, steps=5)
+    for _ in range(60):
+        loss = objective.loss(Tilted(), Batch(torch.randn(256, 1)))
+    assert abs(loss.terms["acceptance"] - 0.234) < 0.12  # 256 chains, and a tuning that stirs
+    other = ContrastiveDivergence(kernel)
+    other.load_state_dict(objective.state_dict())
+    assert other.step_size == objective.step_size > 0.5

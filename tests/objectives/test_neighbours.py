@@ -113,3 +113,9 @@ def test_the_mean_gradient_is_zero_at_the_truth_alone(objective):
     for parameter in beside.parameters():
         parameter.data += 0.4
     assert (z(beside) > 8).all()
+
+
+@pytest.mark.parametrize("kind", [Pseudolikelihood, RatioMatching])
+def test_no_values_to_look_at_are_refused(kind):
+    with pytest.raises(ValueError, match="one value or more"):
+        kind(values=0)

@@ -9,10 +9,11 @@ from lightning_fabric import Fabric
 from ptheta.errors import PthetaError
 from ptheta.inference.adapters import WithMCMC
 from ptheta.models.energy.energy import Energy
+from ptheta.objectives.accepts import accepts
 from ptheta.objectives.types import Batch
-from ptheta.protocols import density_kind
+from ptheta.protocols import density_kind, density_verb
 from ptheta.recipes.registry import build
-from ptheta.spaces import Binary, Discrete, Real
+from ptheta.spaces import Binary, Categorical, Discrete, Real
 
 OBJECTIVES = ("pcd", "cd", "sm", "ssm", "dsm", "mdsm", "nce", "fce")
 CENTRES = 4 * torch.tensor(
@@ -78,6 +79,7 @@ def test_the_objectives_of_ebm_are_one_setting_apart(objective, space):
     energy = next(m for m in algorithm.model.modules() if isinstance(m, Energy))
     before = [p.detach().clone() for p in energy.parameters()]
     assert math.isfinite(algorithm.learner.step(Batch(x))["loss"])
+    assert accepts(algorithm.learner.objective, algorithm.learner.model)
     # all of the same network learns, but for the constant where an objective sees slopes alone
     moved = [not torch.equal(p, q) for p, q in zip(energy.parameters(), before, strict=True)]
     assert all(moved[:-1])
@@ -146,6 +148,46 @@ def test_an_estimated_density_is_that_of_the_data_and_right_in_the_mean():
     draws = torch.stack([guess.log_prob_estimate(x[:5]) for _ in range(200)])
     error = draws.std(dim=0) / 200**0.5
     assert ((draws.mean(dim=0) - exact.log_prob(x[:5])).abs() < 4.5 * error + 1e-3).all()
+
+
+def test_pairs_by_optimal_transport_are_refused_with_a_context():
+    with pytest.raises(PthetaError, match="has no place with a context"):
+        build("flow-matching", Real((2,)), Categorical(categories=3), {"optimal_transport": True})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("ddpm", {}),
+        ("score-sde", {}),
+        ("flow-matching", {"divergence": "estimate"}),
+        ("ebm", {}),
+        ("ebm", {"objective": "nce"}),
+    ],
+)
+def test_rows_outside_have_no_density_and_cost_the_others_nothing(name, settings):
+    torch.manual_seed(0)
+    model = build(name, Discrete((2,), 4), settings=settings).model
+    model.initialize(torch.randint(4, (50, 2)))
+    model.eval()
+    rows = torch.tensor([[9, 0], [1, 2]])
+    found = getattr(model, density_verb(model))(rows)
+    assert found[0] == -math.inf
+    assert found[1].isfinite()
+
+
+@pytest.mark.parametrize("name", ["ddpm", "score-sde", "flow-matching", "ebm"])
+def test_rows_that_are_not_finite_and_no_rows_at_all_are_no_failure(name):
+    torch.manual_seed(0)
+    model = build(name, Real((2,))).model
+    model.initialize(torch.randn(50, 2))
+    model.eval()
+    ask = getattr(model, density_verb(model))
+    found = ask(torch.tensor([[math.nan, 0.0], [0.5, 0.5]]))
+    assert found[0].isnan()
+    assert found[1].isfinite()
+    assert ask(torch.zeros(0, 2)).shape == (0,)
+    assert model.sample(0).shape == (0, 2)
 
 
 @pytest.mark.parametrize("path", ["vp", "sub-vp", "ve"])

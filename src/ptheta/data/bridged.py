@@ -41,7 +41,7 @@ from ptheta.data.bridged_estimates import (
 )
 from ptheta.data.bridges import Bridge
 from ptheta.data.bridging import standardising
-from ptheta.data.joined import Bridged, Joined, checked
+from ptheta.data.joined import Bridged, Joined, checked, inside
 from ptheta.protocols import (
     SupportsClassify,
     SupportsComplete,
@@ -225,7 +225,7 @@ class BridgedLatentBound(_BridgedLatent[_Bound]):
     def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
         """A lower bound on log p(x) in nats of the data, with shape (batch,)."""
         u, log_det = self.bridge.to_reals(checked(self, x))
-        return self.model.elbo(u, context, particles=particles) + log_det
+        return inside(self, x, self.model.elbo(u, context, particles=particles) + log_det)
 
 
 def _log_prob(
@@ -234,13 +234,7 @@ def _log_prob(
     c: Tensor | None,
 ) -> Tensor:
     u, log_det = self.bridge.to_reals(checked(self, x))
-    log_prob = self.model.log_prob(u, c) + log_det
-    # in training, where a look at every value would cost, the data have been looked at before
-    if self.training:
-        return log_prob
-    inside = self.space.contains(x)
-    undefined = ~inside & ~x.isfinite().flatten(1).all(dim=1)
-    return log_prob.where(inside, -torch.inf).masked_fill(undefined, torch.nan)
+    return inside(self, x, self.model.log_prob(u, c) + log_det)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from ptheta.data.joined import Bridged, checked
+from ptheta.data.joined import Bridged, checked, inside
 from ptheta.protocols import (
     SupportsElbo,
     SupportsLogProbEstimate,
@@ -47,7 +47,7 @@ class BridgedChain(Bridged[Chain]):
             particles: The number of draws by which the bound is estimated.
         """
         u, log_det = self.bridge.to_reals(checked(self, x))
-        return self.model.elbo(u, context, particles=particles) + log_det
+        return inside(self, x, self.model.elbo(u, context, particles=particles) + log_det)
 
 
 class BridgedEstimate(Bridged[Estimated]):
@@ -59,7 +59,7 @@ class BridgedEstimate(Bridged[Estimated]):
         Across noise of levels it is one of the bound.
         """
         u, log_det = self.bridge.to_reals(checked(self, x))
-        return self.model.log_prob_estimate(u, context) + log_det
+        return inside(self, x, self.model.log_prob_estimate(u, context) + log_det)
 
 
 class BridgedEnergy(Bridged[DrawnEnergy]):
@@ -80,11 +80,11 @@ class BridgedNormalisedEnergy(Bridged[NormalisedEnergy]):
     def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """log p(x) in nats of the data by the learned constant, with shape (batch,)."""
         u, log_det = self.bridge.at_centre(checked(self, x))
-        return self.model.log_prob_estimate(u, context) + log_det
+        return inside(self, x, self.model.log_prob_estimate(u, context) + log_det)
 
 
 def _unnormalized_log_prob(
     self: "BridgedEnergy | BridgedNormalisedEnergy", x: Tensor, c: Tensor | None
 ) -> Tensor:
     u, log_det = self.bridge.at_centre(checked(self, x))
-    return self.model.unnormalized_log_prob(u, c) + log_det
+    return inside(self, x, self.model.unnormalized_log_prob(u, c) + log_det)

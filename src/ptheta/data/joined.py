@@ -1,6 +1,6 @@
 """What all models that are joined to data share."""
 
-__all__ = ["Bridged", "Joined", "checked"]
+__all__ = ["Bridged", "Joined", "checked", "inside"]
 
 from typing import Any, Generic, TypeVar
 
@@ -84,3 +84,19 @@ def checked(self: Joined[Any], x: Tensor) -> Tensor:
             f"{tuple(x.shape)}"
         )
     return x
+
+
+def inside(self: Joined[Any], x: Tensor, log_prob: Tensor) -> Tensor:
+    """Log-densities of examples: none of those outside the space, and NaN of those with a NaN.
+
+    Arguments:
+        self: The model.
+        x: The examples, with shape (batch, *space.shape).
+        log_prob: What the model gives them, with shape (batch,).
+    """
+    # in training, where a look at every value would cost, the data have been looked at before
+    if self.training:
+        return log_prob
+    found = self.space.contains(x)
+    undefined = ~found & ~x.isfinite().flatten(1).all(dim=1)
+    return log_prob.where(found, -torch.inf).masked_fill(undefined, torch.nan)

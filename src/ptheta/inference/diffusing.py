@@ -66,9 +66,11 @@ class WithReverseChain(WithDenoising):
     Arguments:
         model: The denoiser, a module.
         shape: The shape of one example.
-        sampler: The way of drawing.
-        steps: The number of its steps; the bound is that of the chain through all levels.
+        sampler: The way of drawing, which ends at the mean of the data given the least level.
+        steps: The number of its steps.
         levels: The number of levels, drawn at random, by which the bound is estimated.
+        chain: The path of the denoiser with the levels of the chain whose bound is given; None
+            means as it is trained.
     """
 
     def __init__(
@@ -79,9 +81,11 @@ class WithReverseChain(WithDenoising):
         sampler: Sampler = ancestral,
         steps: int = 250,
         levels: int = 16,
+        chain: Path | None = None,
     ) -> None:
         super().__init__(model, shape, sampler=sampler, steps=steps)
         self.levels = levels
+        self.chain = model.path if chain is None else chain
 
     def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
         """A bound on log p(x) in nats that holds in expectation, with shape (batch,).
@@ -93,7 +97,7 @@ class WithReverseChain(WithDenoising):
                 noise then, and is no tighter.
         """
         predict = _given(self.model, context)
-        return variational_bound(predict, self.model.path, x, levels=self.levels * particles)
+        return variational_bound(predict, self.chain, x, levels=self.levels * particles)
 
 
 class _Flow(nn.Module):
@@ -120,11 +124,14 @@ class _Flow(nn.Module):
     def _log_prob(self, x: Tensor, context: Tensor | None, divergence: Divergence) -> Tensor:
         path = self.model.path
         start, predict = path.times()[0].item(), _given(self.model, context)
-        ends, change = carried_and_change(predict, path, x, start, 1.0, self.solver, divergence)
+        # the equation is solved for all rows together, and must not fail for one
+        lost = ~x.isfinite().flatten(1).all(dim=1)
+        kept = torch.where(_beside(lost, x), 0.0, x)
+        ends, change = carried_and_change(predict, path, kept, start, 1.0, self.solver, divergence)
         scale = _last_scale(path, self.origin)
         z = (ends / scale).flatten(1)
         constant = z.shape[1] * (0.5 * math.log(2 * math.pi) + scale.log())
-        return change - 0.5 * z.square().sum(dim=1) - constant
+        return (change - 0.5 * z.square().sum(dim=1) - constant).masked_fill(lost, torch.nan)
 
 
 class WithProbabilityFlow(_Flow):
@@ -140,7 +147,7 @@ class WithProbabilityFlow(_Flow):
     """
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """log p(x) in nats, to the tolerance of the solver, with shape (batch,)."""
+        """log p(x) in nats without gradient, to the solver's tolerance, with shape (batch,)."""
         return self._log_prob(x, context, exact)
 
 
@@ -163,6 +170,10 @@ class WithEstimatedProbabilityFlow(_Flow):
 
 def _given(model: SupportsPredict, context: Tensor | None) -> Predict:
     return lambda x, t: model.predict(x, context, t=t)
+
+
+def _beside(mask: Tensor, x: Tensor) -> Tensor:
+    return mask.reshape(-1, *[1] * (x.dim() - 1))
 
 
 def _last_scale(path: Path, like: Tensor) -> Tensor:

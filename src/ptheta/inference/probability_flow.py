@@ -117,6 +117,8 @@ def _solved(
     end: float,
     solver: Solver,
 ) -> tuple[Tensor, ...]:
+    if not len(state[0]):
+        return state
     from torchdiffeq import odeint
 
     count = 0

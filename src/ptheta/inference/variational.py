@@ -18,7 +18,7 @@ References:
     Denoising Diffusion Probabilistic Models (Ho, Jain & Abbeel, 2020),
     https://arxiv.org/abs/2006.11239, equation 5
     Variational Diffusion Models (Kingma, Salimans, Poole & Ho, 2021),
-    https://arxiv.org/abs/2107.00630, equation 13
+    https://arxiv.org/abs/2107.00630
 """
 
 __all__ = ["variational_bound"]
@@ -62,7 +62,7 @@ def _beyond_the_chain(predict: Predict, path: Path, x: Tensor, first: Tensor) ->
     """The surprise of the example given it at the first level."""
     scale = path.sigma(first) / path.alpha(first)
     errors = _squared_errors(predict, path, x, first.expand(len(x)))
-    normaliser = x[0].numel() * (0.5 * math.log(2 * math.pi) + scale.log())
+    normaliser = x.shape[1:].numel() * (0.5 * math.log(2 * math.pi) + scale.log())
     return errors / (2 * scale.square()) + normaliser
 
 

@@ -11,6 +11,8 @@ from ptheta.objectives.types import Batch
 def accepts(objective: object, model: object) -> bool:
     """Whether a model has what an objective asks of it, and what its kernel does if it has one.
 
+    An objective around another asks for what that one does.
+
     Arguments:
         objective: An objective, whose method ``loss(model, batch)`` annotates its model with a
             protocol.
@@ -27,6 +29,9 @@ def accepts(objective: object, model: object) -> bool:
         >>> accepts(MaximumLikelihood(), model), accepts(NegativeElbo(), model)
         (True, False)
     """
+    within = getattr(objective, "objective", None)
+    if within is not None:
+        return accepts(within, model)
     loss = getattr(objective, "loss", None)
     needed = get_type_hints(loss).get("model") if callable(loss) else None
     if isinstance(needed, TypeVar):

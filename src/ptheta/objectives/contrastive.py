@@ -17,7 +17,7 @@ M = TypeVar("M", bound=SupportsUnnormalizedLogProb)
 S = TypeVar("S", bound=ChainState)
 
 
-class ContrastiveDivergence(Generic[M, S]):
+class ContrastiveDivergence(nn.Module, Generic[M, S]):
     r"""Data against where chains that start at them get to in a few steps (CD-k).
 
     .. math:: \nabla \mathcal{L} = \nabla \left( \mathbb{E}_{x' \sim T^k(\cdot \mid x)}
@@ -36,16 +36,22 @@ class ContrastiveDivergence(Generic[M, S]):
         steps: The number of transitions, k.
     """
 
+    step_size: Tensor
+
     def __init__(self, kernel: Kernel[Target[M], S], *, steps: int = 1) -> None:
+        super().__init__()
         self.kernel = kernel
         self.steps = steps
+        # chains start anew at every batch, and go on with the step that those before have found
+        self.register_buffer("step_size", torch.tensor(kernel.step_size))
 
     def loss(self, model: M, batch: Batch) -> Loss:
         """The loss: by how many nats the model prefers the ends of the chains to the data."""
         target = Target(model, batch.context)
         with torch.no_grad():
-            start = self.kernel.init(target, batch.x)
+            start = self.kernel.init(target, batch.x, self.step_size.clone())
             moved = run(self.kernel, target, start, self.steps)
+            self.step_size.copy_(moved.step_size)
         return _contrast(model, batch, moved.x, batch.context, moved.acceptance)
 
 

@@ -18,7 +18,8 @@ class FlowMatching:
 
     Its gradient is that of the error of the mean velocity, which carries the density of noise to
     that of the data. With `optimal_transport` the examples of a batch are paired with its noise so
-    that the squared distances are least; ways then cross less, and fewer steps follow them.
+    that the squared distances are least; ways then cross less, and fewer steps follow them. The
+    pairs do not look at what examples are conditioned on, which then must be nothing.
 
     References:
         Flow Matching for Generative Modeling (Lipman, Chen, Ben-Hamu, Nickel & Le, 2023),
@@ -40,7 +41,8 @@ class FlowMatching:
         if self.optimal_transport:
             eps = paired(x, eps)
         spread = torch.arange(len(x), device=x.device) + torch.rand(len(x), device=x.device)
-        t = (spread / len(x)).to(x.dtype)
+        least = model.path.times()[0].item()
+        t = least + (1 - least) * (spread / len(x)).to(x.dtype)
         at = rates(model.path, t.reshape(-1, *[1] * (x.dim() - 1)))
         found = model.predict(at.alpha * x + at.sigma * eps, batch.context, t=t)
         errors = to_velocity(found, at) - at.alpha_rate * x - at.sigma_rate * eps

@@ -30,14 +30,14 @@ class Pseudolikelihood:
 
     def __init__(self, levels: int = 2, *, values: int | None = None) -> None:
         self.levels = levels
-        self.values = values
+        self.values = _some(values)
 
     def loss(self, model: SupportsUnnormalizedLogProb, batch: Batch) -> Loss:
         """The loss: nats of an example by the conditionals of its values."""
         ratios = _log_ratios(model, batch, self.levels, self.values)
         itself = ratios.new_zeros(*ratios.shape[:2], 1)
         surprise = torch.cat([itself, ratios], dim=2).logsumexp(dim=2)
-        return Loss(surprise.mean() * batch.x[0].numel())
+        return Loss(surprise.mean() * batch.x.shape[1:].numel())
 
 
 class RatioMatching:
@@ -58,12 +58,18 @@ class RatioMatching:
     """
 
     def __init__(self, *, values: int | None = None) -> None:
-        self.values = values
+        self.values = _some(values)
 
     def loss(self, model: SupportsUnnormalizedLogProb, batch: Batch) -> Loss:
         """The loss: squared errors, summed over the values of an example."""
         ratios = _log_ratios(model, batch, 2, self.values)
-        return Loss(F.sigmoid(ratios).square().mean() * batch.x[0].numel())
+        return Loss(F.sigmoid(ratios).square().mean() * batch.x.shape[1:].numel())
+
+
+def _some(values: int | None) -> int | None:
+    if values is not None and values < 1:
+        raise ValueError(f"expected one value or more to look at, got {values}")
+    return values
 
 
 def _log_ratios(

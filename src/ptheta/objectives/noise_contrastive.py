@@ -50,7 +50,10 @@ class NoiseContrastive(nn.Module):
         self.ratio = ratio
 
     def loss(self, model: SupportsLogProbEstimate, batch: Batch) -> Loss:
-        """The loss, in nats of an example and its noise; they cannot be told apart at 2 log 2."""
+        r"""The loss, in nats of an example and its noise.
+
+        Where they cannot be told apart it is :math:`\log(1 + \nu) + \nu \log(1 + 1 / \nu)`.
+        """
         x, context = batch.x, batch.context
         with torch.no_grad():
             drawn = self.noise.sample(self.ratio * len(x)).to(x)
@@ -120,5 +123,5 @@ def _held(model: object) -> Generator[None]:
 
 
 def _told_apart(of_data: Tensor, of_noise: Tensor) -> Tensor:
-    """The share of data and noise that are taken for what they are."""
+    """The mean of the share of data, and of that of noise, that are taken for what they are."""
     return ((of_data > 0).float().mean() + (of_noise < 0).float().mean()).detach() / 2

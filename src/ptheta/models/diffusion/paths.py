@@ -12,6 +12,7 @@ __all__ = [
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 
 import torch
@@ -210,8 +211,7 @@ class Cosine:
 
     .. math:: \phi(t) = \frac{\pi}{2} \left(s + (1 - 2 s) t\right)
 
-    The paper begins at an angle of :math:`s / (1 + s)` and ends at no data at all, where noise says
-    nothing; here both ends keep a little of the other.
+    The paper begins at data alone and ends at noise alone; here both keep a little of the other.
 
     References:
         Improved Denoising Diffusion Probabilistic Models (Nichol & Dhariwal, 2021),
@@ -293,15 +293,15 @@ class Straight:
 class Even:
     r"""Another path with levels that lie evenly in :math:`\log (\sigma / \alpha)`.
 
-    Trained at these levels, each by the squared error of its noise, a denoiser has the bound on the
-    likelihood as its loss, up to a constant. A chain through them has the least bound for their
-    number.
+    Trained at these levels, each by the squared error of its noise, a denoiser has as its loss what
+    steps of a chain through them lose of the likelihood, to a factor and but for its ends. A chain
+    through them has a tighter bound than through levels that lie evenly in time.
 
     References:
         Maximum Likelihood Training of Score-Based Diffusion Models (Song, Durkan, Murray & Ermon,
         2021), https://arxiv.org/abs/2101.09258, section 4
         Variational Diffusion Models (Kingma, Salimans, Poole & Ho, 2021),
-        https://arxiv.org/abs/2107.00630, equation 17
+        https://arxiv.org/abs/2107.00630
 
     Arguments:
         path: The path.
@@ -332,6 +332,10 @@ class Even:
 
     def times(self) -> Tensor:
         """The levels, ascending, with shape (levels,)."""
+        return self._times
+
+    @cached_property
+    def _times(self) -> Tensor:
         least = self.path.times()[0].item()
         fine = torch.linspace(least, 1.0, _FINE, dtype=torch.float64)
         noise = log_noise(self.path, fine)

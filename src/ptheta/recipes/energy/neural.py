@@ -86,14 +86,21 @@ def ebm(
     chains, and the noise is then taken off them in one step.
 
     References:
+        Training Products of Experts by Minimizing Contrastive Divergence (Hinton, 2002),
+        https://doi.org/10.1162/089976602760128018
         Training Restricted Boltzmann Machines using Approximations to the Likelihood Gradient
         (Tieleman, 2008), https://doi.org/10.1145/1390156.1390290
         Estimation of Non-Normalized Statistical Models by Score Matching (Hyvärinen, 2005),
         https://jmlr.org/papers/v6/hyvarinen05a.html
         A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011),
         https://doi.org/10.1162/NECO_a_00142
+        Sliced Score Matching (Song, Garg, Shi & Ermon, 2019), https://arxiv.org/abs/1905.07088
+        Multi-scale Denoising Score Matching (Li, Chen & Sommer, 2019),
+        https://arxiv.org/abs/1910.07762
         Noise-contrastive estimation (Gutmann & Hyvärinen, 2010),
         https://proceedings.mlr.press/v9/gutmann10a.html
+        Flow Contrastive Estimation of Energy-Based Models (Gao et al., 2020),
+        https://arxiv.org/abs/1912.00589
         Neural Empirical Bayes (Saremi & Hyvarinen, 2019), https://arxiv.org/abs/1903.02334
 
     Arguments:
@@ -141,7 +148,10 @@ def ebm(
         "sm": lambda: Smoothed(ScoreMatching(), smoothing),
         "ssm": lambda: Smoothed(SlicedScoreMatching(), smoothing),
         "dsm": lambda: DenoisingScoreMatching(smoothing),
-        "mdsm": lambda: MultiScaleDenoisingScoreMatching(sigma=smoothing),
+        # the paper's levels, from half to twelve times that of the energy
+        "mdsm": lambda: MultiScaleDenoisingScoreMatching(
+            smoothing / 2, 12 * smoothing, sigma=smoothing
+        ),
         "nce": lambda: Smoothed(NoiseContrastive(gaussian, ratio=noise_ratio), smoothing),
         "fce": lambda: Smoothed(FlowContrastive(spline_flow(space.features)), smoothing),
     }

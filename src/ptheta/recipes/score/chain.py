@@ -12,7 +12,7 @@ from ptheta.data.bridging import dequantising
 from ptheta.inference.denoising import ancestral, ddim, heun, multistep
 from ptheta.inference.diffusing import Sampler, WithReverseChain
 from ptheta.models.diffusion.denoiser import Denoiser
-from ptheta.models.diffusion.paths import Cosine, VariancePreserving
+from ptheta.models.diffusion.paths import Cosine, Even, VariancePreserving
 from ptheta.networks.sizes import default_width
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
 from ptheta.recipes.algorithm import Algorithm
@@ -45,7 +45,9 @@ def ddpm(
     """Diffusion model: a chain that takes noise off step by step, with a bound on the density.
 
     One network learns to tell data from noise at every level; draws begin as noise and go through
-    the levels. It works on standardised data, levels made real by uniform noise.
+    the levels. The bound is that of a chain of as many steps as there are levels, evenly in the log
+    of the noise, whatever the steps of a draw. It works on standardised data, levels made real by
+    uniform noise.
 
     References:
         Deep Unsupervised Learning using Nonequilibrium Thermodynamics (Sohl-Dickstein et al.,
@@ -85,7 +87,11 @@ def ddpm(
         dropout=dropout,
     )
     drawn = WithReverseChain(
-        network, (space.features,), sampler=_SAMPLERS[sampler], steps=sample_steps
+        network,
+        (space.features,),
+        sampler=_SAMPLERS[sampler],
+        steps=sample_steps,
+        chain=Even(path, levels),
     )
     return Algorithm(
         model=bridged(drawn, bridge, space),

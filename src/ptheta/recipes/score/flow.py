@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from ptheta.data.bridged import bridged
 from ptheta.data.bridging import dequantising
+from ptheta.errors import PthetaError
 from ptheta.inference.diffusing import WithEstimatedProbabilityFlow, WithProbabilityFlow
 from ptheta.inference.probability_flow import Solver
 from ptheta.models.diffusion.denoiser import Denoiser
@@ -117,7 +118,7 @@ def flow_matching(
         space: What one example is.
         context_space: What examples are conditioned on.
         optimal_transport: Whether the examples of a batch are paired with its noise by least
-            distance, so that ways are straighter.
+            distance, so that ways are straighter; for examples that are conditioned on nothing.
         divergence: Whether the density is exact, by a pass back for each value, or an estimate that
             is right in the mean; none means exact for up to 16 values.
         tolerance: The error that a step of the solver may make.
@@ -126,7 +127,16 @@ def flow_matching(
         dropout: The share of hidden units dropped in training.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
+
+    Raises:
+        PthetaError: Examples are to be paired with noise, and are conditioned on something: the
+            noise of a context would no longer be that which draws start from.
     """
+    if optimal_transport and context_space is not None:
+        raise PthetaError(
+            "optimal_transport pairs examples with noise whatever they are conditioned on, and so "
+            "has no place with a context; leave one of the two out."
+        )
     return _flow(
         space,
         context_space,
