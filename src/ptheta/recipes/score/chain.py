@@ -7,18 +7,15 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from ptheta.data.bridged import bridged
 from ptheta.data.bridging import dequantising
 from ptheta.inference.denoising import ancestral, ddim, heun, multistep
 from ptheta.inference.diffusing import Sampler, WithReverseChain
-from ptheta.models.diffusion.denoiser import Denoiser
 from ptheta.models.diffusion.paths import Cosine, Even, VariancePreserving
-from ptheta.networks.sizes import default_width
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
 from ptheta.recipes.algorithm import Algorithm
+from ptheta.recipes.score.denoising import denoiser, trained_denoiser
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
-from ptheta.training.gradient import GradientLearner
 
 _SAMPLERS: Mapping[str, Sampler] = {
     "ancestral": ancestral,
@@ -78,11 +75,11 @@ def ddpm(
     """
     bridge = dequantising(space)
     path = Cosine(levels=levels) if schedule == "cosine" else VariancePreserving(levels=levels)
-    network = Denoiser(
-        space.features,
+    network = denoiser(
+        space,
         path,
         context_space,
-        hidden_features=hidden_features or default_width(space.features),
+        hidden_features=hidden_features,
         blocks=blocks,
         dropout=dropout,
     )
@@ -93,16 +90,12 @@ def ddpm(
         steps=sample_steps,
         chain=Even(path, levels),
     )
-    return Algorithm(
-        model=bridged(drawn, bridge, space),
-        learner=GradientLearner(
-            network,
-            MultiLevelDenoisingScoreMatching(),
-            learning_rate=learning_rate,
-            clip=1.0,
-            bridge=bridge,
-        ),
+    return trained_denoiser(
+        drawn,
+        network,
+        MultiLevelDenoisingScoreMatching(),
+        bridge,
+        space,
+        learning_rate=learning_rate,
         batch_size=batch_size,
-        steps=8000,
-        ema=0.999,
     )

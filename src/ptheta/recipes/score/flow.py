@@ -5,12 +5,10 @@ __all__ = ["flow_matching", "score_sde"]
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ptheta.data.bridged import bridged
 from ptheta.data.bridging import dequantising
 from ptheta.errors import PthetaError
 from ptheta.inference.diffusing import WithEstimatedProbabilityFlow, WithProbabilityFlow
 from ptheta.inference.probability_flow import Solver
-from ptheta.models.diffusion.denoiser import Denoiser
 from ptheta.models.diffusion.paths import (
     Even,
     Straight,
@@ -18,15 +16,14 @@ from ptheta.models.diffusion.paths import (
     VarianceExploding,
     VariancePreserving,
 )
-from ptheta.networks.sizes import default_width
 from ptheta.noising import Path
 from ptheta.objectives.flow_matching import FlowMatching
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
 from ptheta.objectives.types import Objective
 from ptheta.recipes.algorithm import Algorithm
+from ptheta.recipes.score.denoising import denoiser, trained_denoiser
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
-from ptheta.training.gradient import GradientLearner
 
 _EXACT = 16  # values up to which the divergence is taken whole
 _PATHS: Mapping[str, Path] = {
@@ -167,23 +164,23 @@ def _flow(
     batch_size: int,
 ) -> Algorithm:
     bridge = dequantising(space)
-    network = Denoiser(
-        space.features,
+    network = denoiser(
+        space,
         path,
         context_space,
-        hidden_features=hidden_features or default_width(space.features),
+        hidden_features=hidden_features,
         blocks=blocks,
         dropout=dropout,
     )
     whole = divergence == "exact" or (divergence is None and space.features <= _EXACT)
     joined = WithProbabilityFlow if whole else WithEstimatedProbabilityFlow
     flow = joined(network, (space.features,), solver=Solver(tolerance))
-    return Algorithm(
-        model=bridged(flow, bridge, space),
-        learner=GradientLearner(
-            network, objective, learning_rate=learning_rate, clip=1.0, bridge=bridge
-        ),
+    return trained_denoiser(
+        flow,
+        network,
+        objective,
+        bridge,
+        space,
+        learning_rate=learning_rate,
         batch_size=batch_size,
-        steps=8000,
-        ema=0.999,
     )

@@ -6,19 +6,16 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from ptheta.data.bridged import bridged
 from ptheta.data.bridging import dequantising
 from ptheta.errors import PthetaError
 from ptheta.inference.adapters import WithAnnealedLangevin
 from ptheta.inference.annealed import matched_step
-from ptheta.models.diffusion.denoiser import Denoiser
 from ptheta.models.diffusion.paths import VarianceExploding
-from ptheta.networks.sizes import default_width
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
 from ptheta.recipes.algorithm import Algorithm
+from ptheta.recipes.score.denoising import denoiser, trained_denoiser
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
-from ptheta.training.gradient import GradientLearner
 
 # a draw takes about so many evaluations of the network, whatever the number of levels
 _EVALUATIONS = 250
@@ -78,11 +75,11 @@ def ncsn(
         )
     except ValueError as error:
         raise PthetaError(f"the levels of noise make no series: {error}.") from None
-    network = Denoiser(
-        space.features,
+    network = denoiser(
+        space,
         path,
         context_space,
-        hidden_features=hidden_features or default_width(space.features),
+        hidden_features=hidden_features,
         blocks=blocks,
         dropout=dropout,
     )
@@ -90,16 +87,12 @@ def ncsn(
     sampler = WithAnnealedLangevin(
         network, (space.features,), steps=steps, step=matched_step(path.ratio, steps)
     )
-    return Algorithm(
-        model=bridged(sampler, bridge, space),
-        learner=GradientLearner(
-            network,
-            MultiLevelDenoisingScoreMatching(),
-            learning_rate=learning_rate,
-            clip=1.0,
-            bridge=bridge,
-        ),
+    return trained_denoiser(
+        sampler,
+        network,
+        MultiLevelDenoisingScoreMatching(),
+        bridge,
+        space,
+        learning_rate=learning_rate,
         batch_size=batch_size,
-        steps=8000,
-        ema=0.999,
     )
