@@ -136,7 +136,7 @@ class VariancePreserving:
     Example:
         >>> path = VariancePreserving()
         >>> t = torch.tensor([0.5])
-        >>> (path.alpha(t).square() + path.sigma(t).square()).item()
+        >>> round((path.alpha(t).square() + path.sigma(t).square()).item(), 4)
         1.0
     """
 

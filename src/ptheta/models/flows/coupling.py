@@ -42,8 +42,8 @@ class Coupling(Bijection):
     Example:
         >>> from ptheta.models.flows.univariate import Affine
         >>> coupling = Coupling(Affine(), features=3)
-        >>> coupling(torch.ones(1, 3))
-        tensor([[1., 1., 1.]], grad_fn=<CatBackward0>)
+        >>> coupling(torch.ones(1, 3)).detach()
+        tensor([[1., 1., 1.]])
     """
 
     def __init__(
