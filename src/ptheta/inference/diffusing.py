@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ptheta.inference.denoising import Predict, ancestral, spaced
 from ptheta.inference.divergence import estimated, exact
 from ptheta.inference.probability_flow import Divergence, Solver, carried, carried_and_change
+from ptheta.inference.rows import over
 from ptheta.inference.variational import variational_bound
 from ptheta.noising import Path, SupportsPredict
 
@@ -126,7 +127,7 @@ class _Flow(nn.Module):
         start, predict = path.times()[0].item(), _given(self.model, context)
         # the equation is solved for all rows together, and must not fail for one
         lost = ~x.isfinite().flatten(1).all(dim=1)
-        kept = torch.where(_beside(lost, x), 0.0, x)
+        kept = torch.where(over(lost, x), 0.0, x)
         ends, change = carried_and_change(predict, path, kept, start, 1.0, self.solver, divergence)
         scale = _last_scale(path, self.origin)
         z = (ends / scale).flatten(1)
@@ -170,10 +171,6 @@ class WithEstimatedProbabilityFlow(_Flow):
 
 def _given(model: SupportsPredict, context: Tensor | None) -> Predict:
     return lambda x, t: model.predict(x, context, t=t)
-
-
-def _beside(mask: Tensor, x: Tensor) -> Tensor:
-    return mask.reshape(-1, *[1] * (x.dim() - 1))
 
 
 def _last_scale(path: Path, like: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ptheta.inference.acceptance import accepted, tuned
 from ptheta.inference.kernels import LogDensity, value_and_score
+from ptheta.inference.rows import over
 
 
 class LangevinState(NamedTuple):
@@ -114,7 +115,7 @@ class MALA:
         # a proposal at which the density overflows is refused, not followed
         overflow = proposed.log_prob.isposinf()
         taken, acceptance = accepted(log_ratio.masked_fill(overflow, -torch.inf))
-        wide = taken.reshape(-1, *[1] * (state.x.dim() - 1))
+        wide = over(taken, state.x)
         return LangevinState(
             x=torch.where(wide, proposed.x, state.x),
             log_prob=torch.where(taken, proposed.log_prob, state.log_prob),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ptheta.inference.acceptance import accepted, tuned
 from ptheta.inference.kernels import LogDensity
+from ptheta.inference.rows import over
 
 
 class WalkState(NamedTuple):
@@ -73,7 +74,7 @@ class RandomWalk:
             (value - state.log_prob).masked_fill(value.isposinf(), -torch.inf)
         )
         return WalkState(
-            x=torch.where(taken.reshape(-1, *[1] * (x.dim() - 1)), x, state.x),
+            x=torch.where(over(taken, x), x, state.x),
             log_prob=torch.where(taken, value, state.log_prob),
             step_size=tuned(state.step_size, acceptance, self.target, self.rate),
             acceptance=acceptance,

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from ptheta.inference.denoising import Predict
+from ptheta.inference.rows import over
 from ptheta.noising import Path
 
 
@@ -80,6 +81,5 @@ def _along_the_chain(predict: Predict, path: Path, x: Tensor, times: Tensor, lev
 
 
 def _squared_errors(predict: Predict, path: Path, x: Tensor, t: Tensor) -> Tensor:
-    wide = (-1, *[1] * (x.dim() - 1))
-    noised = path.alpha(t).reshape(wide) * x + path.sigma(t).reshape(wide) * torch.randn_like(x)
+    noised = over(path.alpha(t), x) * x + over(path.sigma(t), x) * torch.randn_like(x)
     return (x - predict(noised, t).data).square().flatten(1).sum(dim=1)

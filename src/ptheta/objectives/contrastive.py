@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ptheta.inference.kernels import ChainState, Kernel, Target, run
+from ptheta.inference.rows import over
 from ptheta.objectives.types import Batch, Loss
 from ptheta.protocols import SupportsUnnormalizedLogProb
 from ptheta.spaces import Categorical, Real
@@ -132,7 +133,7 @@ class PersistentContrastiveDivergence(nn.Module, Generic[M, S]):
         fresh = torch.rand(n, device=x.device) < self.refresh
         start = x[chosen]
         if self.refresh:
-            start = torch.where(_beside(fresh, x), self.start(tuple(start.shape)).to(x), start)
+            start = torch.where(over(fresh, x), self.start(tuple(start.shape)).to(x), start)
         contexts = None
         if batch.context is not None:
             if not self.started:
@@ -140,7 +141,7 @@ class PersistentContrastiveDivergence(nn.Module, Generic[M, S]):
                 first = torch.randint(len(batch.context), (len(x),), device=x.device)
                 self.contexts.copy_(batch.context[first])
                 self.started.fill_(True)
-            mask = _beside(fresh, self.contexts)
+            mask = over(fresh, self.contexts)
             given = batch.context[:n].to(self.contexts.dtype)
             contexts = torch.where(mask, given, self.contexts[chosen])
             self.contexts[chosen] = contexts
@@ -177,7 +178,3 @@ def _any_contexts(space: Categorical | Real | None, n: int) -> Tensor:
             return torch.randint(space.categories, (n, *space.shape))
         case Real():
             return torch.randn(n, *space.shape)
-
-
-def _beside(mask: Tensor, x: Tensor) -> Tensor:
-    return mask.reshape(-1, *[1] * (x.dim() - 1))

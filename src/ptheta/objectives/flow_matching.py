@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ptheta.inference.predictions import rates, to_velocity
+from ptheta.inference.rows import over
 from ptheta.noising import SupportsPredict
 from ptheta.objectives.types import Batch, Loss
 
@@ -43,7 +44,7 @@ class FlowMatching:
         spread = torch.arange(len(x), device=x.device) + torch.rand(len(x), device=x.device)
         least = model.path.times()[0].item()
         t = least + (1 - least) * (spread / len(x)).to(x.dtype)
-        at = rates(model.path, t.reshape(-1, *[1] * (x.dim() - 1)))
+        at = rates(model.path, over(t, x))
         found = model.predict(at.alpha * x + at.sigma * eps, batch.context, t=t)
         errors = to_velocity(found, at) - at.alpha_rate * x - at.sigma_rate * eps
         return Loss(errors.square().flatten(1).sum(dim=1).mean())

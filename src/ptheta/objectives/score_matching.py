@@ -11,6 +11,7 @@ __all__ = [
 import torch
 from torch import Tensor
 
+from ptheta.inference.rows import over
 from ptheta.noising import SupportsNoisedScore
 from ptheta.objectives.types import Batch, Loss
 from ptheta.protocols import SupportsScore
@@ -152,8 +153,7 @@ class MultiLevelDenoisingScoreMatching:
             torch.arange(len(x), device=x.device) + torch.rand(len(x), device=x.device)
         ) / len(x)
         t = times[(spread * len(times)).long().clamp(max=len(times) - 1)]
-        wide = (-1, *[1] * (x.dim() - 1))
-        alpha, sigma = model.path.alpha(t).reshape(wide), model.path.sigma(t).reshape(wide)
+        alpha, sigma = over(model.path.alpha(t), x), over(model.path.sigma(t), x)
         eps = torch.randn_like(x)
         score = model.score(alpha * x + sigma * eps, batch.context, t=t)
         return Loss((sigma * score + eps).square().flatten(1).sum(dim=1).mean() / 2)

@@ -166,7 +166,7 @@ class VariancePreserving:
 
 
 @dataclass(frozen=True)
-class SubVariancePreserving:
+class SubVariancePreserving(VariancePreserving):
     r"""Data fade as in `VariancePreserving`, with less noise: :math:`\sigma = 1 - \alpha^2`.
 
     References:
@@ -182,27 +182,9 @@ class SubVariancePreserving:
         ValueError: The rates are not positive and ascending, or there are fewer than two levels.
     """
 
-    beta_0: float = 0.1
-    beta_1: float = 20.0
-    levels: int = 1000
-
-    def __post_init__(self) -> None:
-        self._preserving()
-
-    def alpha(self, t: Tensor) -> Tensor:
-        """The scale of the data at t, shaped as t."""
-        return self._preserving().alpha(t)
-
     def sigma(self, t: Tensor) -> Tensor:
         """The standard deviation of the noise at t, shaped as t."""
-        return self._preserving().sigma(t).square()
-
-    def times(self) -> Tensor:
-        """The levels, ascending, with shape (levels,)."""
-        return _levels(self.levels)
-
-    def _preserving(self) -> VariancePreserving:
-        return VariancePreserving(self.beta_0, self.beta_1, self.levels)
+        return -torch.expm1(-self._lost(t))
 
 
 @dataclass(frozen=True)
