@@ -10,6 +10,7 @@ from ptheta.fitting import fit
 from ptheta.heldout import DrawsFigure, heldout_figure
 from ptheta.recipes.registry import build
 from ptheta.spaces import Discrete, Real
+from ptheta.testing.examples import example_rows
 from ptheta.training.guard import Diverged
 
 
@@ -66,6 +67,15 @@ def test_a_model_with_a_likelihood_is_watched_by_it(blobs):
     figure = heldout_figure(model, blobs.validation, blobs.space)
     assert figure.name == "log_prob"
     assert figure.slack == 0
+
+
+@pytest.mark.parametrize("space", [Real((6,)), Discrete((6,), 3)], ids=["reals", "levels"])
+def test_a_model_with_a_dear_density_is_watched_by_its_estimate(space):
+    model = build("residual-flow", space).model
+    figure = heldout_figure(model, Split(example_rows(space, 40)), space)
+    assert figure.name == "log_prob_estimate"
+    assert math.isfinite(figure(model))
+    assert figure(model) == figure(model)
 
 
 def test_a_model_whose_draws_are_not_finite_has_diverged(blobs, tmp_path):

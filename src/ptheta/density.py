@@ -15,16 +15,12 @@ from ptheta.asking import batches, in_sentences, refuse_context, rows_at_once, r
 from ptheta.border import Count, Seed, checked
 from ptheta.errors import PthetaError
 from ptheta.protocols import (
+    DENSITIES,
     Capability,
     DensityKind,
-    SupportsElbo,
-    SupportsLogProb,
-    SupportsLogProbEstimate,
     SupportsSample,
     SupportsSampleTempered,
-    SupportsUnnormalizedLogProb,
     capabilities,
-    density_kind,
     density_verb,
 )
 from ptheta.random import seeded
@@ -56,11 +52,12 @@ def densities(
     context: Tensor | None = None,
     *,
     space: Space,
+    verb: Capability | None = None,
     particles: Count = 1,
     batch_size: Count | None = None,
     seed: Seed | None = 0,
 ) -> Density:
-    """The best density that a model offers, for each row.
+    """The best density that a model offers, for each row, or another that it offers.
 
     Arguments:
         model: The model.
@@ -68,6 +65,8 @@ def densities(
             pandas as `ptheta.load_rows` reads it.
         context: What they are conditioned on, with shape (rows, *context_shape).
         space: The space of the data.
+        verb: The density that is asked for, such as ``log_prob_estimate`` where the exact one is
+            dear; None asks for the best.
         particles: The number of particles where the density is a bound.
         batch_size: The number of rows taken at a time; None takes fewer where they are long or
             have several particles. An exact density does not depend on it, the noise of a bound
@@ -75,15 +74,10 @@ def densities(
         seed: The seed of the noise of a bound.
 
     Raises:
-        PthetaError: The model has no density, or the rows or their context are not what it was
-            fitted to.
+        PthetaError: The model has no density, or not the one asked for, or the rows or their
+            context are not what it was fitted to.
     """
-    verb = density_verb(model)
-    if verb is None:
-        raise PthetaError(
-            f"this model has no density: it offers {', '.join(capabilities(model)) or 'nothing'}. "
-            "Recipes with one are listed by `ptheta recipes`."
-        )
+    verb = _verb(model, verb)
     x = rows_of(x, space)
     refuse_context(context, len(x))
     size = batch_size or rows_at_once(space.features, particles if verb == "elbo" else 1)
@@ -98,9 +92,9 @@ def densities(
             c = None if context is None else context[batch].to(device)
             if inside.any():
                 taken = rows[inside], None if c is None else c[inside]
-                found = _ask(model, *taken, particles).double()
+                found = _ask(model, verb, *taken, particles).double()
                 values[batch][inside.cpu()] = found.cpu()
-    return Density(verb, density_kind(model), values)
+    return Density(verb, DENSITIES[verb], values)
 
 
 @checked
@@ -181,13 +175,21 @@ def _tempered(model: nn.Module, temperature: float) -> Callable[[int, Tensor | N
     return partial(model.sample_tempered, temperature=temperature)
 
 
-def _ask(model: nn.Module, x: Tensor, context: Tensor | None, particles: int) -> Tensor:
-    if isinstance(model, SupportsLogProb):
-        return model.log_prob(x, context)
-    if isinstance(model, SupportsElbo):
-        return model.elbo(x, context, particles=particles)
-    if isinstance(model, SupportsLogProbEstimate):
-        return model.log_prob_estimate(x, context)
-    if isinstance(model, SupportsUnnormalizedLogProb):
-        return model.unnormalized_log_prob(x, context)
-    raise TypeError(f"{type(model).__name__} has no density")
+def _verb(model: nn.Module, asked: Capability | None) -> Capability:
+    best, offered = density_verb(model), capabilities(model)
+    if best is None:
+        raise PthetaError(
+            f"this model has no density: it offers {', '.join(offered) or 'nothing'}. "
+            "Recipes with one are listed by `ptheta recipes`."
+        )
+    if asked is not None and (asked not in DENSITIES or asked not in offered):
+        found = ", ".join(verb for verb in offered if verb in DENSITIES)
+        raise PthetaError(f"verb cannot be {asked!r}: the densities of this model are {found}.")
+    return asked or best
+
+
+def _ask(
+    model: nn.Module, verb: Capability, x: Tensor, context: Tensor | None, particles: int
+) -> Tensor:
+    more = {"particles": particles} if verb == "elbo" else {}
+    return getattr(model, verb)(x, context, **more)

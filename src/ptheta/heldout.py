@@ -17,7 +17,13 @@ from ptheta.asking import batches, rows_at_once
 from ptheta.data.dataset import Split
 from ptheta.density import densities, device_of, draw, evaluating
 from ptheta.errors import PthetaError
-from ptheta.protocols import SupportsClassify, SupportsSample, density_verb
+from ptheta.protocols import (
+    Capability,
+    SupportsClassify,
+    SupportsLogProbEstimate,
+    SupportsSample,
+    density_verb,
+)
 from ptheta.random import seeded
 from ptheta.ratios.mmd import median_bandwidths, mmd
 from ptheta.spaces import Discrete, Space, groups
@@ -55,9 +61,10 @@ def has_likelihood(model: nn.Module) -> bool:
 
 
 class LikelihoodFigure:
-    """The mean of the best density that a model offers, in nats.
+    """The mean of the best density that a model offers, in nats; of an estimate where there is one.
 
-    All looks see the same rows and the same noise, so every difference counts.
+    A model offers an estimate beside a density that is dear. All looks see the same rows and the
+    same noise, so every difference counts.
 
     Arguments:
         model: The model, for the name of its density.
@@ -68,12 +75,14 @@ class LikelihoodFigure:
     slack = 0.0
 
     def __init__(self, model: nn.Module, split: Split, space: Space) -> None:
-        self.name = str(density_verb(model))
+        estimated = isinstance(model, SupportsLogProbEstimate)
+        self.verb: Capability | None = "log_prob_estimate" if estimated else density_verb(model)
+        self.name = str(self.verb)
         self.split = _head(split, _ROWS)
         self.space = space
 
     def __call__(self, model: nn.Module) -> float:
-        found = densities(model, self.split.x, self.split.context, space=self.space)
+        found = densities(model, self.split.x, self.split.context, space=self.space, verb=self.verb)
         # one impossible row should not hide all others from early stopping
         return found.values.clamp(min=_IMPOSSIBLE).mean().item()
 

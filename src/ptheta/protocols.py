@@ -292,13 +292,12 @@ _CAPABILITIES: dict[Capability, type] = {
     "beam_search": SupportsBeamSearch,
 }
 # best first: what a person is shown where a model offers several
-_KINDS: dict[Capability, DensityKind] = {
+DENSITIES: dict[Capability, DensityKind] = {
     "log_prob": "exact",
     "elbo": "bound",
     "log_prob_estimate": "estimate",
     "unnormalized_log_prob": "unnormalised",
 }
-DENSITIES = tuple(_KINDS)
 
 
 def capabilities(model: object) -> tuple[Capability, ...]:
@@ -324,10 +323,10 @@ def summary(model: object) -> str:
 def density_verb(model: object) -> Capability | None:
     """The best density that a model offers: the method's name, or None."""
     offered = capabilities(model)
-    return next((verb for verb in _KINDS if verb in offered), None)
+    return next((verb for verb in DENSITIES if verb in offered), None)
 
 
 def density_kind(model: object) -> DensityKind:
     """What that density is worth: exact, bound, estimate, unnormalised or none."""
     verb = density_verb(model)
-    return "none" if verb is None else _KINDS[verb]
+    return "none" if verb is None else DENSITIES[verb]

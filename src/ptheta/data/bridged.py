@@ -13,6 +13,8 @@ __all__ = [
     "BridgedDensity",
     "BridgedEnergy",
     "BridgedEstimate",
+    "BridgedEstimatedFlow",
+    "BridgedEstimatedFlowBound",
     "BridgedFlow",
     "BridgedFlowBound",
     "BridgedJoint",
@@ -38,6 +40,7 @@ from ptheta.data.bridged_estimates import (
     DrawnEnergy,
     Estimated,
     NormalisedEnergy,
+    estimate_across,
 )
 from ptheta.data.bridges import Bridge
 from ptheta.data.bridging import standardising
@@ -50,6 +53,7 @@ from ptheta.protocols import (
     SupportsElbo,
     SupportsEncode,
     SupportsLogProb,
+    SupportsLogProbEstimate,
     SupportsSample,
     SupportsSampleTempered,
 )
@@ -74,6 +78,11 @@ class _Coded(SupportsSample, SupportsEncode, SupportsDecode, Protocol):
 @runtime_checkable
 class _Flow(_Coded, SupportsLogProb, SupportsSampleTempered, Protocol):
     """What a flow offers."""
+
+
+@runtime_checkable
+class _EstimatedFlow(_Flow, SupportsLogProbEstimate, Protocol):
+    """What a flow offers whose exact density is dear."""
 
 
 @runtime_checkable
@@ -219,6 +228,26 @@ class BridgedFlowBound(_BridgedLatent[_Flow]):
         return _dequantised_bound(self, x, context, particles)
 
 
+class BridgedEstimatedFlow(BridgedFlow):
+    """A flow whose exact density is dear, across an exact bridge."""
+
+    model: _EstimatedFlow
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """As `BridgedEstimate.log_prob_estimate`."""
+        return estimate_across(self, x, context)
+
+
+class BridgedEstimatedFlowBound(BridgedFlowBound):
+    """A flow whose exact density is dear, over dequantised data."""
+
+    model: _EstimatedFlow
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """As `BridgedEstimate.log_prob_estimate`."""
+        return estimate_across(self, x, context)
+
+
 class BridgedLatentBound(_BridgedLatent[_Bound]):
     """A variational bound, across any bridge."""
 
@@ -278,7 +307,9 @@ def bridged(
         use on the reals (`rsample`, the score of noised data) stays with ``.model``.
     """
     # the classes are tried from the richest
-    if isinstance(model, _Flow):
+    if isinstance(model, _EstimatedFlow):
+        kind = BridgedEstimatedFlowBound if bridge.stochastic else BridgedEstimatedFlow
+    elif isinstance(model, _Flow):
         kind = BridgedFlowBound if bridge.stochastic else BridgedFlow
     elif isinstance(model, _Bound):
         kind = BridgedLatentBound

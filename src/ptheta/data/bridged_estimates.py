@@ -1,8 +1,14 @@
 """Bounds, estimates and energies without a latent, joined to data."""
 
-__all__ = ["BridgedChain", "BridgedEnergy", "BridgedEstimate", "BridgedNormalisedEnergy"]
+__all__ = [
+    "BridgedChain",
+    "BridgedEnergy",
+    "BridgedEstimate",
+    "BridgedNormalisedEnergy",
+    "estimate_across",
+]
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -58,8 +64,7 @@ class BridgedEstimate(Bridged[Estimated]):
 
         Across noise of levels it is one of the bound.
         """
-        u, log_det = self.bridge.to_reals(checked(self, x))
-        return inside(self, x, self.model.log_prob_estimate(u, context) + log_det)
+        return estimate_across(self, x, context)
 
 
 class BridgedEnergy(Bridged[DrawnEnergy]):
@@ -81,6 +86,12 @@ class BridgedNormalisedEnergy(Bridged[NormalisedEnergy]):
         """log p(x) in nats of the data by the learned constant, with shape (batch,)."""
         u, log_det = self.bridge.at_centre(checked(self, x))
         return inside(self, x, self.model.log_prob_estimate(u, context) + log_det)
+
+
+def estimate_across(self: Bridged[Any], x: Tensor, c: Tensor | None) -> Tensor:
+    """What a model estimates of the log-density, across any bridge, with shape (batch,)."""
+    u, log_det = self.bridge.to_reals(checked(self, x))
+    return inside(self, x, self.model.log_prob_estimate(u, c) + log_det)
 
 
 def _unnormalized_log_prob(

@@ -12,7 +12,7 @@ from ptheta.data.bridging import dequantising
 from ptheta.errors import PthetaError
 from ptheta.models.flows.bases import Gaussian
 from ptheta.models.flows.bijections import Bijection, Composition, Reshaped
-from ptheta.models.flows.flow import EstimatedFlow
+from ptheta.models.flows.flow import EstimatedFlow, Flow
 from ptheta.models.flows.linear import ActNorm
 from ptheta.models.flows.log_dets import PowerSeries, RussianRoulette, Series
 from ptheta.models.flows.mint import mint_of_images, mint_of_vectors
@@ -257,7 +257,8 @@ def _residual(
         return Residual(network, series)
 
     bijection = _normalised([block() for _ in range(layers)], space.features, shape)
-    flow = EstimatedFlow(bijection, Gaussian(space.features), context_space=context_space)
+    kind = Flow if series is None else EstimatedFlow
+    flow = kind(bijection, Gaussian(space.features), context_space=context_space)
     return trained_flow(
         flow,
         dequantising(space, logit),
