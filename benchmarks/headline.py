@@ -149,7 +149,7 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
     nats = -densities(run.model, x, space=run.space).values
     figures = {
         "nats": nats.mean().item(),
-        "error": nats.std().item() / len(nats) ** 0.5,
+        "standard_error": nats.std().item() / len(nats) ** 0.5,
         "rows": rows,
     }
     found = {**figures, "machine": machine(), **record}
@@ -181,7 +181,7 @@ def row(name: str, folder: Path) -> str:
     of = TABLES[run.data]
     options = "".join(f" --set {k}={v}" for k, v in run.settings.items())
     options += " --compile" if run.compile else ""
-    part = f" ± {found['error'] / of.unit:.{of.digits}f}" if run.rows < ALL else ""
+    part = f" ± {found['standard_error'] / of.unit:.{of.digits}f}" if run.rows < ALL else ""
     return (
         f"| {name} | {run.published} | {found['nats'] / of.unit:.{of.digits}f}{part} "
         f"| {found['seconds'] / 60:.0f} min, {found['steps']} steps "

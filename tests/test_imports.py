@@ -9,13 +9,14 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ptheta"
 
-GROUND = {"errors", "spaces", "protocols", "noising", "random", "files", "border"}
+GROUND = {"errors", "spaces", "protocols", "noising", "broadcasting", "random", "files", "border"}
 # which piece may import which, the ground aside; imports inside functions and for types count too
 MAY_IMPORT = {
     "errors": set(),
     "spaces": set(),
     "protocols": set(),
     "noising": set(),
+    "broadcasting": set(),
     "random": set(),
     "files": set(),
     "border": set(),

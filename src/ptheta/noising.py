@@ -7,7 +7,13 @@ A path noises an example :math:`x` to
 with t in [0, 1], 0 for data and 1 for noise.
 """
 
-__all__ = ["Path", "Prediction", "SupportsNoisedScore", "SupportsPredict"]
+__all__ = [
+    "Path",
+    "Prediction",
+    "SupportsNoisedClassify",
+    "SupportsNoisedScore",
+    "SupportsPredict",
+]
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -84,5 +90,27 @@ class SupportsNoisedScore(Protocol):
 
         Returns:
             The gradient of log p_t by x, shaped as x.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsNoisedClassify(Protocol):
+    """The probabilities of the classes of a noised example, at every t of a path."""
+
+    @property
+    def path(self) -> Path:
+        """The path along which the data are noised."""
+        ...
+
+    def class_log_prob(self, x: Tensor, *, t: Tensor | float) -> Tensor:
+        """log p(class | x_t) in nats.
+
+        Arguments:
+            x: Noised examples, with shape (batch, *shape).
+            t: The time of each, with shape (batch,), or of all.
+
+        Returns:
+            The log-probabilities, with shape (batch, classes).
         """
         ...

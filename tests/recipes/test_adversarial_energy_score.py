@@ -9,11 +9,15 @@ from lightning_fabric import Fabric
 from ptheta.errors import PthetaError
 from ptheta.inference.adapters import WithMCMC
 from ptheta.models.energy.energy import Energy
+from ptheta.networks.diffusion_transformer import DiffusionTransformer
+from ptheta.networks.residual import ResidualMLP
+from ptheta.networks.unet import UNet
 from ptheta.objectives.accepts import accepts
 from ptheta.objectives.types import Batch
 from ptheta.protocols import density_kind, density_verb
 from ptheta.recipes.registry import build
 from ptheta.spaces import Binary, Categorical, Discrete, Real
+from ptheta.testing.examples import example_rows
 
 OBJECTIVES = ("pcd", "cd", "sm", "ssm", "dsm", "mdsm", "nce", "fce")
 CENTRES = 4 * torch.tensor(
@@ -188,6 +192,73 @@ def test_rows_that_are_not_finite_and_no_rows_at_all_are_no_failure(name):
     assert found[1].isfinite()
     assert ask(torch.zeros(0, 2)).shape == (0,)
     assert model.sample(0).shape == (0, 2)
+
+
+IMAGES = Discrete((1, 6, 6), 5, layout="image")
+CLASSES = Categorical(categories=3)
+
+
+@pytest.mark.parametrize("name", ["ncsn", "ddpm", "score-sde", "flow-matching"])
+def test_a_denoiser_of_images_is_a_unet_and_of_other_data_a_perceptron(name):
+    def networks(space, **settings):
+        model = build(name, space, settings={"hidden_features": 16, **settings}).model
+        kinds = (UNet, DiffusionTransformer, ResidualMLP)
+        return [type(module) for module in model.modules() if isinstance(module, kinds)]
+
+    assert networks(IMAGES) == networks(IMAGES, network="unet") == [UNet]
+    assert networks(IMAGES, network="transformer") == [DiffusionTransformer]
+    assert networks(IMAGES, network="mlp") == networks(Real((3,))) == [ResidualMLP]
+    with pytest.raises(PthetaError, match="network=unet is for images, and this is"):
+        networks(Real((3,)), network="unet")
+    with pytest.raises(PthetaError, match="hidden_features cannot be 12: .* a multiple of 8"):
+        networks(IMAGES, hidden_features=12)
+
+
+def test_pixels_of_images_share_one_scale_so_that_still_ones_stay_still():
+    # a border that never changes is not blown up to the noise of its own levels
+    x = torch.zeros(500, 1, 6, 6, dtype=torch.uint8)
+    x[:, :, 2:4, 2:4] = torch.randint(5, (500, 1, 2, 2)).byte()
+    bridge = build("ddpm", IMAGES).model.bridge
+    bridge.initialize(x)
+    reals = bridge.to_reals(x)[0]
+    assert reals.shape == (500, 1, 6, 6)
+    assert reals.mean().item() == pytest.approx(0.0, abs=0.02)
+    assert reals.std().item() == pytest.approx(1.0, abs=0.02)
+    # uniform noise of a level's width beside a spread of 0 to 5 in 4 pixels of 36
+    assert reals[:, 0, 0, 0].std() < 0.4
+
+
+@pytest.mark.parametrize("name", ["ddpm", "score-sde", "flow-matching"])
+def test_guidance_moves_draws_towards_what_they_are_conditioned_on(name):
+    torch.manual_seed(0)
+    settings = {"hidden_features": 16, "blocks": 1}
+    plain = build(name, Real((2,)), CLASSES, {**settings, "guidance": 0.0}).model
+    leaning = build(name, Real((2,)), CLASSES, {**settings, "guidance": 2.0}).model
+    for parameter in plain.parameters():
+        parameter.data.normal_(std=0.3)
+    leaning.load_state_dict(plain.state_dict())
+    x, t, context = torch.randn(4, 2), 0.5, torch.tensor([0, 1, 2, 0])
+    of_class, of_all = (plain.model.model.predict(x, c, t=t).data for c in (context, None))
+    found = leaning.model.model.predict(x, context, t=t).data
+    torch.testing.assert_close(found, 3 * of_class - 2 * of_all)
+
+
+@pytest.mark.parametrize("name", ["ddpm", "score-sde", "flow-matching"])
+def test_guidance_without_anything_to_lean_towards_is_refused(name):
+    with pytest.raises(PthetaError, match="guidance leans towards what examples are conditioned"):
+        build(name, Real((2,)), settings={"guidance": 1.0})
+
+
+def test_guidance_by_a_classifier_asks_for_classes():
+    settings = {"guided_by": "classifier", "guidance": 1.0, "hidden_features": 16}
+    for context in (None, Real((2,)), Categorical((2,), 3)):
+        with pytest.raises(PthetaError, match="guides towards classes, and examples are"):
+            build("ddpm", Real((2,)), context, settings)
+    for space in (Real((2,)), IMAGES):
+        model = build("ddpm", space, CLASSES, settings).model
+        model.initialize(example_rows(space, 50))
+        drawn = model.sample(3, torch.tensor([0, 1, 2]))
+        assert space.contains(drawn).all()
 
 
 @pytest.mark.parametrize("path", ["vp", "sub-vp", "ve"])

@@ -18,6 +18,8 @@ from ptheta.fitting.folder import as_begun
 from ptheta.fitting.formats import built
 from ptheta.models.flows.coupling import Coupling
 from ptheta.models.flows.univariate import Affine, Reversed
+from ptheta.networks.residual import ResidualMLP
+from ptheta.networks.unet import UNet
 from ptheta.spaces import Discrete, Real
 from ptheta.training.folder import FORMAT, RunFolder
 
@@ -87,6 +89,16 @@ def test_a_run_that_is_gone_on_with_keeps_the_format_that_its_weights_mean(tmp_p
     assert maps == [Reversed(Affine(2.0))] * 2
     maps = [m.univariate for m in built(now).model.modules() if isinstance(m, Coupling)]
     assert maps == [Affine(4.0)] * 2
+
+
+def test_denoisers_of_images_were_perceptrons_before_the_third_format():
+    record = RunFolder(CHECKPOINTS / "1" / "ncsn").read_record()
+    assert "network" not in record.settings
+    image = {"space": Discrete((1, 4, 4), 5, layout="image")}
+    for version, network in ((1, ResidualMLP), (2, ResidualMLP), (3, UNet)):
+        settings = {**record.settings, "hidden_features": 16}
+        changed = record.model_copy(update={**image, "format": version, "settings": settings})
+        assert any(isinstance(module, network) for module in built(changed).model.modules())
 
 
 def test_masked_and_image_flows_of_the_first_format_are_turned_round():

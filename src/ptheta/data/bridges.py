@@ -283,6 +283,7 @@ class Standardise(Bridge):
         where: Which values to standardise; the others are left alone. None means all.
         dtype: The dtype of the data, for the way back.
         reals: The dtype of the reals, until the bridge is brought to another.
+        together: Whether all values share one mean and one scale, those of all of them.
     """
 
     mean: Tensor
@@ -296,8 +297,11 @@ class Standardise(Bridge):
         where: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
         reals: torch.dtype = torch.float32,
+        *,
+        together: bool = False,
     ) -> None:
         super().__init__()
+        self.together = together
         everything = torch.ones(shape, dtype=torch.bool)
         self.register_buffer("where", everything if where is None else where, persistent=False)
         self.register_buffer("mean", torch.zeros(shape, dtype=torch.float64))
@@ -316,6 +320,8 @@ class Standardise(Bridge):
 
     def initialize(self, x: Tensor) -> None:
         x = x.double()
+        if self.together:
+            x = x.reshape(-1, *[1] * len(self.mean.shape))
         seen = ~x.isnan()
         count = seen.sum(dim=0).clamp(min=1)
         mean = x.nan_to_num(nan=0.0).sum(dim=0) / count

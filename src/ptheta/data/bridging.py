@@ -66,6 +66,7 @@ def dequantising(
     logit: float | None = None,
     *,
     flat: bool = True,
+    together: bool = False,
     noise: nn.Module | None = None,
 ) -> Bridge:
     """The bridge for models that live on the reals: everything becomes a standardised vector.
@@ -75,6 +76,7 @@ def dequantising(
         logit: The margin of the logit that dequantised levels pass through; 0 or None leaves it
             out.
         flat: Whether examples become vectors, and do not keep their shape.
+        together: Whether all values share one mean and one scale, as the pixels of an image may.
         noise: What draws the noise of levels given the data; None means uniform noise.
 
     Returns:
@@ -109,7 +111,7 @@ def dequantising(
     if logit and isinstance(space, Discrete):
         steps.append(_logit(space.levels, logit))
     dtype = torch.float64 if isinstance(space, Table) else torch.float32
-    steps.append(Standardise(space.shape, dtype=dtype))
+    steps.append(Standardise(space.shape, dtype=dtype, together=together))
     if flat:
         steps.append(Flatten(space.shape))
     return Chain(steps)

@@ -3,7 +3,7 @@
 __all__ = ["built"]
 
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.formats import as_written
+from ptheta.recipes.formats import as_written, settings_as_written
 from ptheta.recipes.registry import build
 from ptheta.training.folder import RunRecord
 
@@ -17,8 +17,7 @@ def built(record: RunRecord) -> Algorithm:
     Raises:
         PthetaError: It cannot be built.
     """
-    algorithm = build(
-        record.recipe, record.space, record.context_space, record.settings, record.columns
-    )
+    settings = settings_as_written(record.recipe, record.format, record.settings)
+    algorithm = build(record.recipe, record.space, record.context_space, settings, record.columns)
     as_written(algorithm.model, record.format, record.settings)
     return algorithm

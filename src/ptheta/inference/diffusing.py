@@ -6,6 +6,7 @@ __all__ = [
     "WithEstimatedProbabilityFlow",
     "WithProbabilityFlow",
     "WithReverseChain",
+    "along_flow",
 ]
 
 import math
@@ -15,10 +16,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from ptheta.broadcasting import over
 from ptheta.inference.denoising import Predict, ancestral, spaced
 from ptheta.inference.divergence import estimated, exact
 from ptheta.inference.probability_flow import Divergence, Solver, carried, carried_and_change
-from ptheta.inference.rows import over
 from ptheta.inference.variational import variational_bound
 from ptheta.noising import Path, SupportsPredict
 
@@ -81,7 +82,7 @@ class WithReverseChain(WithDenoising):
         *,
         sampler: Sampler = ancestral,
         steps: int = 250,
-        levels: int = 16,
+        levels: int = 4,
         chain: Path | None = None,
     ) -> None:
         super().__init__(model, shape, sampler=sampler, steps=steps)
@@ -101,25 +102,18 @@ class WithReverseChain(WithDenoising):
         return variational_bound(predict, self.chain, x, levels=self.levels * particles)
 
 
-class _Flow(nn.Module):
-    origin: Tensor
-
+class _Flow(WithDenoising):
     def __init__(
-        self, model: SupportsPredict, shape: tuple[int, ...], *, solver: Solver | None = None
+        self,
+        model: SupportsPredict,
+        shape: tuple[int, ...],
+        *,
+        solver: Solver | None = None,
+        sampler: Sampler | None = None,
+        steps: int = 250,
     ) -> None:
-        super().__init__()
-        self.model = model
-        self.shape = shape
         self.solver = solver or Solver()
-        self.register_buffer("origin", torch.zeros(()), persistent=False)  # where noise is made
-
-    @torch.no_grad()
-    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
-        """Draws, with shape (n, *shape)."""
-        path = self.model.path
-        noise = _last_noise(path, n, self.shape, self.origin)
-        predict = _given(self.model, context)
-        return carried(predict, path, noise, 1.0, path.times()[0].item(), self.solver)
+        super().__init__(model, shape, sampler=sampler or along_flow(self.solver), steps=steps)
 
     @torch.no_grad()
     def _log_prob(self, x: Tensor, context: Tensor | None, divergence: Divergence) -> Tensor:
@@ -145,6 +139,9 @@ class WithProbabilityFlow(_Flow):
         model: The denoiser, a module.
         shape: The shape of one example.
         solver: How the flow is solved.
+        sampler: The way of drawing; None means along the flow. What others draw has its density
+            only as far as the scores are right.
+        steps: The number of steps of such a sampler.
     """
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -161,12 +158,27 @@ class WithEstimatedProbabilityFlow(_Flow):
         model: The denoiser, a module.
         shape: The shape of one example.
         solver: How the flow is solved.
+        sampler: As `WithProbabilityFlow`.
+        steps: As `WithProbabilityFlow`.
     """
 
     def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """An estimate of log p(x) in nats that is right in the mean, with shape (batch,)."""
         signs = torch.randint(0, 2, (1, *x.shape), device=x.device).to(x.dtype) * 2 - 1
         return self._log_prob(x, context, partial(estimated, directions=signs))
+
+
+def along_flow(solver: Solver) -> Sampler:
+    """Draws along the probability flow, in as many steps as a solver takes.
+
+    Arguments:
+        solver: How the flow is solved.
+    """
+
+    def sampler(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:
+        return carried(predict, path, x, times[0].item(), times[-1].item(), solver)
+
+    return sampler
 
 
 def _given(model: SupportsPredict, context: Tensor | None) -> Predict:

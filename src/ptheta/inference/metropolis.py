@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ptheta.broadcasting import over
 from ptheta.inference.acceptance import accepted, tuned
 from ptheta.inference.kernels import LogDensity
-from ptheta.inference.rows import over
 
 
 class WalkState(NamedTuple):

@@ -28,8 +28,8 @@ import math
 import torch
 from torch import Tensor
 
+from ptheta.broadcasting import over
 from ptheta.inference.denoising import Predict
-from ptheta.inference.rows import over
 from ptheta.noising import Path
 
 

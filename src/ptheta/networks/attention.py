@@ -5,19 +5,21 @@ r"""Attention in blocks with a perceptron, places being told apart by rotation.
 
 A query and a key are turned by angles in proportion to their places, so that their product
 depends on how far apart they are and on nothing else of where. What a query may see is said by the
-function that is handed to a block: `causal`, `Past` or `Among`.
+function that is handed to a block: `causal`, `whole`, `Past` or `Among`.
 """
 
 __all__ = [
     "Among",
     "Angles",
     "Attend",
+    "Attention",
     "Block",
     "CrossAttention",
     "Kept",
     "Past",
     "causal",
     "rotations",
+    "whole",
 ]
 
 from typing import NamedTuple, Protocol
@@ -57,6 +59,17 @@ def causal(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(queries, keys, values)
     seen = torch.ones(new, whole, dtype=torch.bool, device=keys.device).tril(whole - new)
     return F.scaled_dot_product_attention(queries, keys, values, attn_mask=seen)
+
+
+def whole(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of every place to all.
+
+    Arguments:
+        queries: The queries, with shape (rows, heads, places, size).
+        keys: The keys, shaped as the queries.
+        values: The values, shaped as the queries.
+    """
+    return F.scaled_dot_product_attention(queries, keys, values)
 
 
 class Past:
@@ -112,7 +125,7 @@ class Block(nn.Module):
     def __init__(self, features: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.first_norm = nn.LayerNorm(features)
-        self.attention = _Attention(features, heads)
+        self.attention = Attention(features, heads)
         self.second_norm = nn.LayerNorm(features)
         self.up = nn.Linear(features, 4 * features)
         self.down = nn.Linear(4 * features, features)
@@ -131,16 +144,31 @@ class Block(nn.Module):
         return h + self.dropout(self.down(inner))
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
+    """Attention of the places of a sequence to each other, by so many heads.
+
+    Arguments:
+        features: The size of inputs and outputs.
+        heads: The number of heads.
+    """
+
     def __init__(self, features: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.inward = nn.Linear(features, 3 * features)
         self.outward = nn.Linear(features, features)
 
-    def forward(self, h: Tensor, angles: Angles, attend: Attend) -> Tensor:
+    def forward(self, h: Tensor, angles: Angles | None, attend: Attend) -> Tensor:
+        """What each place takes, shaped as the sequence.
+
+        Arguments:
+            h: The sequence, with shape (rows, length, features).
+            angles: Those of its places; None where they are told apart otherwise.
+            attend: What may be seen.
+        """
         inward = self.inward(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        queries, keys = _turned(inward[:2], angles)  # (batch, heads, length, size)
+        turned = inward[:2] if angles is None else _turned(inward[:2], angles)
+        queries, keys = turned  # (batch, heads, length, size)
         seen = attend(queries, keys, inward[2])
         return self.outward(seen.transpose(1, 2).flatten(2))
 

@@ -1,11 +1,12 @@
 """Convolutional networks that keep the size of an image."""
 
-__all__ = ["ContextConv2d", "ResidualCNN"]
+__all__ = ["ContextConv2d", "PooledCNN", "ResidualCNN"]
 
 import torch
 from torch import Tensor, nn
 
 from ptheta.networks.context import ContextShift, check_features
+from ptheta.networks.folding import Folded
 
 
 class ContextConv2d(nn.Module):
@@ -107,6 +108,44 @@ class ResidualCNN(nn.Module):
         for block in self.blocks:
             h = block(h, context)
         return self.leave(torch.relu(h))
+
+
+class PooledCNN(nn.Module):
+    """A residual network of convolutions over patches, whose outputs are averaged over the image.
+
+    Arguments:
+        channels: The number of channels of an image.
+        out_features: The size of the output.
+        hidden_channels: The number of channels of every hidden layer.
+        blocks: The number of blocks, of two layers each.
+        condition_features: The size of a condition; 0 means that there is none.
+        patch: The side of a patch of pixels that is folded into channels.
+
+    Example:
+        >>> net = PooledCNN(1, 3, 8, condition_features=2, patch=2)
+        >>> net(torch.ones(5, 1, 7, 7), torch.ones(5, 2)).shape
+        torch.Size([5, 3])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        out_features: int,
+        hidden_channels: int,
+        blocks: int = 3,
+        *,
+        condition_features: int = 0,
+        patch: int = 1,
+    ) -> None:
+        super().__init__()
+        self.folded = Folded(channels, patch)
+        self.network = ResidualCNN(
+            self.folded.channels, out_features, hidden_channels, blocks, condition_features
+        )
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Maps images, with shape (batch, channels, height, width), to (batch, out_features)."""
+        return self.network(self.folded.fold(x), condition).mean(dim=(2, 3))
 
 
 class _Block(nn.Module):

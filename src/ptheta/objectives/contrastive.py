@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ptheta.broadcasting import over
 from ptheta.inference.kernels import ChainState, Kernel, Target, run
-from ptheta.inference.rows import over
 from ptheta.objectives.types import Batch, Loss
 from ptheta.protocols import SupportsUnnormalizedLogProb
 from ptheta.spaces import Categorical, Real

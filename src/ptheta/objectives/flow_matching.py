@@ -5,8 +5,8 @@ __all__ = ["FlowMatching"]
 import torch
 from torch import Tensor
 
+from ptheta.broadcasting import over
 from ptheta.inference.predictions import rates, to_velocity
-from ptheta.inference.rows import over
 from ptheta.noising import SupportsPredict
 from ptheta.objectives.types import Batch, Loss
 

@@ -6,13 +6,14 @@ __all__ = [
     "MultiLevelDenoisingScoreMatching",
     "ScoreMatching",
     "SlicedScoreMatching",
+    "at_every_level",
 ]
 
 import torch
 from torch import Tensor
 
-from ptheta.inference.rows import over
-from ptheta.noising import SupportsNoisedScore
+from ptheta.broadcasting import over
+from ptheta.noising import Path, SupportsNoisedScore
 from ptheta.objectives.types import Batch, Loss
 from ptheta.protocols import SupportsScore
 
@@ -147,16 +148,27 @@ class MultiLevelDenoisingScoreMatching:
 
     def loss(self, model: SupportsNoisedScore, batch: Batch) -> Loss:
         """The loss: half a squared error in units of the noise, summed over the example."""
-        x = batch.x
-        times = model.path.times().to(x.device)
-        spread = (
-            torch.arange(len(x), device=x.device) + torch.rand(len(x), device=x.device)
-        ) / len(x)
-        t = times[(spread * len(times)).long().clamp(max=len(times) - 1)]
-        alpha, sigma = over(model.path.alpha(t), x), over(model.path.sigma(t), x)
-        eps = torch.randn_like(x)
-        score = model.score(alpha * x + sigma * eps, batch.context, t=t)
+        noised, eps, t = at_every_level(model.path, batch.x)
+        score = model.score(noised, batch.context, t=t)
+        sigma = over(model.path.sigma(t), eps)
         return Loss((sigma * score + eps).square().flatten(1).sum(dim=1).mean() / 2)
+
+
+def at_every_level(path: Path, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Examples at levels of a path, spread evenly over it at random.
+
+    Arguments:
+        path: The path.
+        x: The examples, with shape (batch, *shape).
+
+    Returns:
+        The noised examples and their noise, both shaped as x, and their times, with shape (batch,).
+    """
+    times = path.times().to(x.device)
+    spread = (torch.arange(len(x), device=x.device) + torch.rand(len(x), device=x.device)) / len(x)
+    t = times[(spread * len(times)).long().clamp(max=len(times) - 1)]
+    eps = torch.randn_like(x)
+    return over(path.alpha(t), x) * x + over(path.sigma(t), x) * eps, eps, t
 
 
 def _score_with_graph(model: SupportsScore, batch: Batch) -> tuple[Tensor, Tensor]:

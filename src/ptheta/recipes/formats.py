@@ -1,6 +1,6 @@
 """What models meant in earlier formats of saved runs."""
 
-__all__ = ["as_written"]
+__all__ = ["as_written", "settings_as_written"]
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +13,23 @@ from ptheta.models.flows.coupling import Coupling
 from ptheta.models.flows.image_coupling import ImageCoupling
 from ptheta.models.flows.splines import RationalQuadratic
 from ptheta.models.flows.univariate import Affine, Reversed
+
+_OF_VECTORS = ("ncsn", "ddpm", "score-sde", "flow-matching")
+
+
+def settings_as_written(recipe: str, format: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run, with what an earlier format took for granted.
+
+    Before format 3, all denoisers were perceptrons, of images as well.
+
+    Arguments:
+        recipe: The name of the recipe.
+        format: The format of the run.
+        settings: The settings of the run.
+    """
+    if format < 3 and recipe in _OF_VECTORS:
+        return {"network": "mlp", **settings}
+    return dict(settings)
 
 
 def as_written(model: nn.Module, format: int, settings: Mapping[str, Any]) -> None:

@@ -2,9 +2,7 @@
 
 __all__ = ["gmm", "latent_class", "vae"]
 
-from typing import Annotated, Literal
-
-from annotated_types import Ge
+from typing import Literal
 
 from ptheta.data.bridged import bridged, standardised
 from ptheta.data.bridging import dequantising
@@ -17,7 +15,7 @@ from ptheta.networks.sizes import default_dropout, default_width
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.closed_form import expectation_maximised
 from ptheta.recipes.likelihood import likelihood_learner
-from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.em import EMLearner
 
@@ -27,9 +25,9 @@ def gmm(
     *,
     components: Count | None = None,
     covariance: Literal["full", "tied", "diagonal", "spherical"] = "full",
-    shrinkage: Annotated[float, Ge(0)] | None = None,
-    floor: Annotated[float, Ge(0)] = 1e-6,
-    tolerance: Annotated[float, Ge(0)] = 1e-4,
+    shrinkage: NonNegative | None = None,
+    floor: NonNegative = 1e-6,
+    tolerance: NonNegative = 1e-4,
     steps: Count = 200,
 ) -> Algorithm:
     """Gaussian mixture, by expectation-maximisation from a k-means++ start.
@@ -78,8 +76,8 @@ def latent_class(
     space: Space,
     *,
     components: Count = 20,
-    smoothing: Annotated[float, Ge(0)] = 1.0,
-    tolerance: Annotated[float, Ge(0)] = 1e-3,
+    smoothing: NonNegative = 1.0,
+    tolerance: NonNegative = 1e-3,
     steps: Count = 300,
 ) -> Algorithm:
     """Mixture of products: values independent given a hidden class, by expectation-maximisation.
@@ -113,7 +111,7 @@ def vae(
     particles: Count = 1,
     dropout: Fraction | None = None,
     learning_rate: Rate = 2e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.1,
+    weight_decay: NonNegative = 0.1,
     batch_size: Count = 128,
     steps: Count = 6000,
 ) -> Algorithm:

@@ -1,6 +1,6 @@
 """Settings of a recipe: read from its signature, checked before anything is built."""
 
-__all__ = ["Count", "Fraction", "Rate", "Setting", "check_settings", "settings_of"]
+__all__ = ["Count", "Fraction", "Rate", "Setting", "NonNegative", "check_settings", "settings_of"]
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ from ptheta.errors import PthetaError, nearest
 
 Rate = Annotated[float, Gt(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
+NonNegative = Annotated[float, Ge(0)]
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,6 @@
 __all__ = ["bayes_net", "chow_liu", "hmm", "independent", "markov"]
 
 from collections.abc import Sequence
-from typing import Annotated
-
-from annotated_types import Ge
 
 from ptheta.data.bridged import bridged
 from ptheta.data.bridging import standardising
@@ -18,7 +15,7 @@ from ptheta.models.tractable.independent import Independent
 from ptheta.models.tractable.markov import MarkovChain
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.closed_form import counted, expectation_maximised
-from ptheta.recipes.settings import Count, Rate
+from ptheta.recipes.settings import Count, NonNegative, Rate
 from ptheta.spaces import Categorical, Real, Space, Table
 from ptheta.training.counting import CountingLearner
 
@@ -113,8 +110,8 @@ def hmm(
     space: Space,
     *,
     states: Count = 16,
-    smoothing: Annotated[float, Ge(0)] = 0.1,
-    tolerance: Annotated[float, Ge(0)] = 1e-3,
+    smoothing: NonNegative = 0.1,
+    tolerance: NonNegative = 1e-3,
     steps: Count = 200,
 ) -> Algorithm:
     """Hidden Markov model, by Baum-Welch.

@@ -25,7 +25,7 @@ from ptheta.files import CannotWrite, replacing
 from ptheta.spaces import Categorical, Discrete, Positive, Real, Table
 from ptheta.training.state import join_state, split_state
 
-FORMAT = 2
+FORMAT = 3
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib")
 
 # what the weights mean; a change of these after a fit would go unseen

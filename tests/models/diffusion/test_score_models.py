@@ -5,9 +5,14 @@ import torch
 
 from ptheta.models.diffusion.denoiser import Denoiser
 from ptheta.models.diffusion.paths import VarianceExploding
+from ptheta.networks.residual import ResidualMLP
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
 from ptheta.objectives.types import Batch
 from ptheta.spaces import Categorical
+
+
+def perceptron(hidden_features, blocks=2):
+    return lambda told: ResidualMLP(2, 2, hidden_features, blocks, told)
 
 
 def test_levels_are_a_geometric_series():
@@ -41,7 +46,7 @@ def test_shells_of_neighbouring_levels_overlap_by_half_or_more(features):
 
 def test_untrained_score_is_near_that_of_a_standard_normal():
     torch.manual_seed(0)
-    model = Denoiser(2, VarianceExploding(), hidden_features=16)
+    model = Denoiser(VarianceExploding(), perceptron(16))
     with torch.no_grad():
         model.network.leave.weight.zero_()
         model.network.leave.bias.zero_()
@@ -52,7 +57,7 @@ def test_untrained_score_is_near_that_of_a_standard_normal():
 
 def test_time_and_context_reach_the_score_row_by_row():
     torch.manual_seed(0)
-    model = Denoiser(2, VarianceExploding(), Categorical(categories=2), hidden_features=16)
+    model = Denoiser(VarianceExploding(), perceptron(16), Categorical(categories=2))
     with torch.no_grad():
         for block in model.network.blocks:
             torch.nn.init.normal_(block.second.weight)
@@ -71,7 +76,7 @@ def test_score_of_a_mixture_is_learnt_at_every_level():
     torch.manual_seed(0)
     centres = torch.tensor([[-0.9, 0.0], [0.9, 0.0]])  # of unit variance in the first value
     path = VarianceExploding(0.1, 4.0, levels=8)
-    model = Denoiser(2, path, hidden_features=64, blocks=2)
+    model = Denoiser(path, perceptron(64))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3000)
     objective = MultiLevelDenoisingScoreMatching()

@@ -2,13 +2,14 @@
 
 __all__ = ["Denoiser"]
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from ptheta.models.diffusion.paths import log_noise
+from ptheta.broadcasting import over
+from ptheta.models.diffusion.levels import LevelFeatures
 from ptheta.networks.context import ContextFeatures
-from ptheta.networks.residual import ResidualMLP
-from ptheta.networks.time import TimeFeatures
 from ptheta.noising import Path, Prediction
 from ptheta.spaces import Categorical, Real
 
@@ -26,66 +27,64 @@ class Denoiser(nn.Module):
     preserved, :math:`-F` is v. Of the time it is told :math:`\log (\sigma / \alpha)`, brought to
     [0, 1] between the ends of the path.
 
+    Where the context is hidden from some examples in training, one network learns the data of
+    every context and those of all; it may then be asked without a context.
+
     References:
         Generative Modeling by Estimating Gradients of the Data Distribution (Song & Ermon, 2019),
         https://arxiv.org/abs/1907.05600
         Elucidating the Design Space of Diffusion-Based Generative Models (Karras et al., 2022),
         https://arxiv.org/abs/2206.00364, table 1, for the scaling
+        Classifier-Free Diffusion Guidance (Ho & Salimans, 2022),
+        https://arxiv.org/abs/2207.12598, algorithm 1, for what is hidden
 
     Arguments:
-        features: The number of values in one example.
         path: The path from data to noise.
+        network: Makes F from the number of features of its condition: a module from examples and
+            their condition, with shape (batch, features), to tensors shaped as the examples.
         context_space: What examples are conditioned on.
-        hidden_features: The width of the network.
-        blocks: The number of its residual blocks.
-        dropout: The share of hidden units dropped in training.
+        hidden_contexts: The share of examples whose context is hidden in training.
 
     Example:
         >>> from ptheta.models.diffusion.paths import VarianceExploding
-        >>> model = Denoiser(2, VarianceExploding(), hidden_features=8)
+        >>> from ptheta.networks.residual import ResidualMLP
+        >>> model = Denoiser(
+        ...     VarianceExploding(), lambda told: ResidualMLP(2, 2, 8, condition_features=told)
+        ... )
         >>> model.score(torch.zeros(5, 2), t=0.5).shape
         torch.Size([5, 2])
     """
 
     def __init__(
         self,
-        features: int,
         path: Path,
+        network: Callable[[int], nn.Module],
         context_space: Categorical | Real | None = None,
         *,
-        hidden_features: int = 128,
-        blocks: int = 2,
-        dropout: float = 0.0,
+        hidden_contexts: float = 0.0,
     ) -> None:
         super().__init__()
         self.path = path
-        ends = path.times()[[0, -1]].double()
-        self.least, self.most = log_noise(path, ends).tolist()
+        self.level = LevelFeatures(path)
         self.context = ContextFeatures(context_space)
-        self.time = TimeFeatures()
-        self.network = ResidualMLP(
-            features,
-            features,
-            hidden_features,
-            blocks,
-            self.time.features + self.context.features,
-            dropout,
-        )
+        self.hidden_contexts = hidden_contexts if self.context.features else 0.0
+        # where contexts may be hidden, a feature says whether one is seen
+        told = self.context.features + (1 if self.hidden_contexts else 0)
+        self.network = network(self.level.features + told)
 
     def predict(self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float) -> Prediction:
         """What the data and the noise of noised examples are expected to be.
 
         Arguments:
-            x: Noised examples, with shape (batch, features).
-            context: What they are conditioned on.
+            x: Noised examples, with shape (batch, *shape).
+            context: What they are conditioned on; it may be left out where it is hidden from some
+                examples in training.
             t: The time of each, with shape (batch,), or of all.
         """
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x))
-        alpha, sigma = self.path.alpha(t)[:, None], self.path.sigma(t)[:, None]
-        level = (log_noise(self.path, t) - self.least) / (self.most - self.least)
+        alpha, sigma = over(self.path.alpha(t), x), over(self.path.sigma(t), x)
         scale = (alpha.square() + sigma.square()).rsqrt()
-        features = self.context.join(self.time(level.clamp(0, 1)), context)
-        departure = self.network(scale * x, features)
+        departure = self.network(scale * x, self._condition(self.level(t), context))
         mixed = scale.square() * x
         return Prediction(
             data=alpha * mixed + sigma * scale * departure,
@@ -96,12 +95,25 @@ class Denoiser(nn.Module):
         """The score of the data noised to t, where there is noise.
 
         Arguments:
-            x: Noised examples, with shape (batch, features).
+            x: Noised examples, with shape (batch, *shape).
             context: What they are conditioned on.
             t: The time of each, with shape (batch,), or of all.
 
         Returns:
-            The gradient of log p_t by x, with shape (batch, features).
+            The gradient of log p_t by x, shaped as x.
         """
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x))
-        return -self.predict(x, context, t=t).noise / self.path.sigma(t)[:, None]
+        return -self.predict(x, context, t=t).noise / over(self.path.sigma(t), x)
+
+    def _condition(self, level: Tensor, context: Tensor | None) -> Tensor:
+        if not self.hidden_contexts:
+            return self.context.join(level, context)
+        seen = level.new_ones(len(level), 1)
+        if context is None:
+            hidden = level.new_zeros(len(level), self.context.features + 1)
+            return torch.cat([level, hidden], dim=1)
+        if self.training:
+            seen = torch.bernoulli(seen, 1 - self.hidden_contexts)
+        features = self.context(context, len(level))
+        assert features is not None
+        return torch.cat([level, seen * features, seen], dim=1)

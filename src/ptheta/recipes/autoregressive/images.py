@@ -3,9 +3,6 @@
 __all__ = ["diagonal_bilstm", "gated_pixelcnn", "pixelcnn", "row_lstm"]
 
 from functools import partial
-from typing import Annotated
-
-from annotated_types import Ge
 
 from ptheta.data.bridged import standardised
 from ptheta.errors import PthetaError
@@ -16,7 +13,7 @@ from ptheta.networks.image_lstm import DiagonalBiLSTM, RowLSTM
 from ptheta.networks.sizes import is_small, pixel_dropout
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood
-from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
 # a long average stands in for the step size's decline, in runs of many small batches
@@ -33,7 +30,7 @@ def pixelcnn(
     softmax_levels: Count = 32,
     dropout: Fraction | None = None,
     learning_rate: Rate = 5e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 10_000,
 ) -> Algorithm:
@@ -87,7 +84,7 @@ def gated_pixelcnn(
     softmax_levels: Count = 32,
     dropout: Fraction | None = None,
     learning_rate: Rate = 5e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 10_000,
 ) -> Algorithm:
@@ -140,7 +137,7 @@ def row_lstm(
     softmax_levels: Count = 32,
     dropout: Fraction | None = None,
     learning_rate: Rate = 0.01,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 10_000,
 ) -> Algorithm:
@@ -196,7 +193,7 @@ def diagonal_bilstm(
     softmax_levels: Count = 32,
     dropout: Fraction | None = None,
     learning_rate: Rate = 0.01,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 10_000,
 ) -> Algorithm:

@@ -10,9 +10,6 @@ __all__ = [
 ]
 
 import math
-from typing import Annotated
-
-from annotated_types import Ge
 
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.sequence import SequenceModel
@@ -22,7 +19,7 @@ from ptheta.networks.transformer import Transformer
 from ptheta.networks.wavenet import WaveNet
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood, is_long
-from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
 _MOST_LEVELS = 256
@@ -41,7 +38,7 @@ def char_rnn(
     embedding_features: Count = 64,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 1e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 2000,
 ) -> Algorithm:
@@ -81,7 +78,7 @@ def char_lstm(
     embedding_features: Count = 64,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 4e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 2000,
 ) -> Algorithm:
@@ -119,7 +116,7 @@ def char_gru(
     embedding_features: Count = 64,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 4e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 2000,
 ) -> Algorithm:
@@ -160,7 +157,7 @@ def transformer(
     dropout: Fraction = 0.0,
     tied: bool = False,
     learning_rate: Rate = 3e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.1,
+    weight_decay: NonNegative = 0.1,
     batch_size: Count = 32,
     steps: Count = 2000,
 ) -> Algorithm:
@@ -204,7 +201,7 @@ def wavenet(
     stacks: Count = 1,
     skip_channels: Count | None = None,
     learning_rate: Rate = 3e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    weight_decay: NonNegative = 0.01,
     batch_size: Count | None = None,
     steps: Count = 2000,
 ) -> Algorithm:

@@ -2,9 +2,6 @@
 
 __all__ = ["seq2seq_lstm", "seq2seq_transformer"]
 
-from typing import Annotated
-
-from annotated_types import Ge
 
 from ptheta.errors import PthetaError
 from ptheta.models.autoregressive.seq2seq import Seq2Seq
@@ -13,7 +10,7 @@ from ptheta.networks.encoders import RecurrentEncoder, TransformerEncoder
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood, is_long
 from ptheta.recipes.autoregressive.sequences import refuse_unordered
-from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Real, Space
 
 
@@ -26,7 +23,7 @@ def seq2seq_transformer(
     layers: Count = 2,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 3e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 4000,
 ) -> Algorithm:
@@ -75,7 +72,7 @@ def seq2seq_lstm(
     embedding_features: Count = 64,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 4e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 4000,
 ) -> Algorithm:

@@ -3,9 +3,7 @@
 __all__ = ["eonade", "fvsbn", "made", "nade"]
 
 from functools import partial
-from typing import Annotated, Literal
-
-from annotated_types import Ge
+from typing import Literal
 
 from ptheta.data.bridged import bridged, standardised
 from ptheta.data.bridging import scaling, standardising
@@ -22,7 +20,7 @@ from ptheta.objectives.penalty import L1Penalised
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood, in_order
 from ptheta.recipes.gaps import refuse_gaps
-from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Positive, Real, Space, groups
 from ptheta.training.gradient import GradientLearner
 
@@ -33,7 +31,7 @@ def fvsbn(
     *,
     components: Count = 3,
     learning_rate: Rate = 1e-2,
-    l1: Annotated[float, Ge(0)] = 1e-4,
+    l1: NonNegative = 1e-4,
     batch_size: Count = 128,
     steps: Count = 6000,
 ) -> Algorithm:
@@ -79,7 +77,7 @@ def made(
     direct: bool | None = None,
     dropout: Fraction | None = None,
     learning_rate: Rate = 2e-3,
-    weight_decay: Annotated[float, Ge(0)] | None = None,
+    weight_decay: NonNegative | None = None,
     batch_size: Count = 128,
     steps: Count = 6000,
 ) -> Algorithm:
@@ -136,7 +134,7 @@ def nade(
     components: Count = 5,
     positive: Literal["log-normal", "exponential"] = "log-normal",
     learning_rate: Rate = 1e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    weight_decay: NonNegative = 0.01,
     batch_size: Count = 100,
     steps: Count = 10_000,
 ) -> Algorithm:
@@ -189,7 +187,7 @@ def eonade(
     components: Count | None = None,
     dropout: Fraction | None = None,
     learning_rate: Rate = 2e-3,
-    weight_decay: Annotated[float, Ge(0)] = 0.01,
+    weight_decay: NonNegative = 0.01,
     batch_size: Count = 128,
     steps: Count = 10_000,
 ) -> Algorithm:

@@ -3,9 +3,7 @@
 __all__ = ["ebm"]
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
-
-from annotated_types import Ge
+from typing import Any, Literal
 
 from ptheta.data.bridged import bridged
 from ptheta.data.bridging import dequantising
@@ -33,7 +31,7 @@ from ptheta.objectives.smoothing import Smoothed
 from ptheta.objectives.types import Objective
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.flows.splines import spline_flow
-from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.gradient import GradientLearner
 
@@ -63,13 +61,13 @@ def ebm(
     *,
     objective: Literal["pcd", "cd", "sm", "ssm", "dsm", "mdsm", "nce", "fce"] = "pcd",
     kernel: Literal["mala", "ula", "random-walk"] = "mala",
-    noise: Annotated[float, Ge(0)] | None = None,
+    noise: NonNegative | None = None,
     hidden_features: Count | None = None,
     layers: Count = 2,
     chains: Count = 1024,
     chain_steps: Count = 10,
     refresh: Fraction = 0.02,
-    penalty: Annotated[float, Ge(0)] = 1e-4,
+    penalty: NonNegative = 1e-4,
     noise_ratio: Count = 5,
     sample_steps: Count = 200,
     learning_rate: Rate = 5e-4,

@@ -3,18 +3,26 @@
 __all__ = ["ddpm"]
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from ptheta.data.bridging import dequantising
 from ptheta.inference.denoising import ancestral, ddim, heun, multistep
 from ptheta.inference.diffusing import Sampler, WithReverseChain
 from ptheta.models.diffusion.paths import Cosine, Even, VariancePreserving
+from ptheta.objectives.noised_classes import DenoisingAndClassifying
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
+from ptheta.objectives.types import Objective
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.score.denoising import denoiser, trained_denoiser
-from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.recipes.score.denoising import (
+    Network,
+    backbone,
+    denoiser,
+    guided,
+    trained_denoiser,
+    with_classifier,
+)
+from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Real, Space
 
 _SAMPLERS: Mapping[str, Sampler] = {
@@ -33,8 +41,11 @@ def ddpm(
     levels: Annotated[int, Ge(2)] = 1000,
     sampler: Literal["ancestral", "ddim", "heun", "multistep"] = "ancestral",
     sample_steps: Count = 250,
+    guidance: NonNegative | None = None,
+    guided_by: Literal["denoiser", "classifier"] = "denoiser",
+    network: Network | None = None,
     hidden_features: Count | None = None,
-    blocks: Count = 3,
+    blocks: Count | None = None,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 128,
@@ -56,6 +67,10 @@ def ddpm(
         Denoising Diffusion Implicit Models (Song, Meng & Ermon, 2021),
         https://arxiv.org/abs/2010.02502, for `ddim`
         DPM-Solver++ (Lu et al., 2022), https://arxiv.org/abs/2211.01095, for `multistep`
+        Classifier-Free Diffusion Guidance (Ho & Salimans, 2022),
+        https://arxiv.org/abs/2207.12598, for `guidance`
+        Diffusion Models Beat GANs on Image Synthesis (Dhariwal & Nichol, 2021),
+        https://arxiv.org/abs/2105.05233, for guidance by a classifier
 
     Arguments:
         space: What one example is.
@@ -67,34 +82,41 @@ def ddpm(
             flow by steps of first order (ddim), or of second, with two predictions a step (heun)
             or one (multistep).
         sample_steps: The number of steps for each draw.
-        hidden_features: The width of the network; none means by the size of an example.
-        blocks: The number of its residual blocks.
+        guidance: How far draws lean towards what they are conditioned on, beyond what data do: 0
+            for not at all, and none leaves out of training what guidance needs.
+        guided_by: What knows the context: the denoiser, set against itself without it (denoiser),
+            or a classifier of noised examples beside a denoiser of all classes (classifier).
+        network: What predicts: a perceptron (mlp), and of images a U-Net (unet) or a Transformer
+            over patches (transformer); none means a U-Net of images and a perceptron of other
+            data.
+        hidden_features: The width of the network, of a U-Net the channels at its finest resolution;
+            none means by the size of an example.
+        blocks: The number of its blocks, of a U-Net at each resolution; none means 3 of a
+            perceptron, 1 of a U-Net and 4 of a Transformer.
         dropout: The share of hidden units dropped in training.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
     """
-    bridge = dequantising(space)
     path = Cosine(levels=levels) if schedule == "cosine" else VariancePreserving(levels=levels)
-    network = denoiser(
-        space,
-        path,
-        context_space,
-        hidden_features=hidden_features,
-        blocks=blocks,
-        dropout=dropout,
-    )
+    seen = backbone(space, network, hidden_features=hidden_features, blocks=blocks, dropout=dropout)
+    if guided_by == "classifier":
+        model = leaning = with_classifier(path, context_space, seen, guidance=guidance or 0.0)
+        objective: Objective[Any] = DenoisingAndClassifying()
+    else:
+        model = denoiser(path, context_space, seen.make, guidance=guidance)
+        leaning, objective = guided(model, guidance), MultiLevelDenoisingScoreMatching()
     drawn = WithReverseChain(
-        network,
-        (space.features,),
+        leaning,
+        seen.shape,
         sampler=_SAMPLERS[sampler],
         steps=sample_steps,
         chain=Even(path, levels),
     )
     return trained_denoiser(
         drawn,
-        network,
-        MultiLevelDenoisingScoreMatching(),
-        bridge,
+        model,
+        objective,
+        seen.bridge,
         space,
         learning_rate=learning_rate,
         batch_size=batch_size,

@@ -3,12 +3,16 @@
 __all__ = ["flow_matching", "score_sde"]
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
-from ptheta.data.bridging import dequantising
 from ptheta.errors import PthetaError
-from ptheta.inference.diffusing import WithEstimatedProbabilityFlow, WithProbabilityFlow
+from ptheta.inference.diffusing import (
+    Sampler,
+    WithEstimatedProbabilityFlow,
+    WithProbabilityFlow,
+)
 from ptheta.inference.probability_flow import Solver
+from ptheta.inference.reverse_sde import euler_maruyama, predictor_corrector
 from ptheta.models.diffusion.paths import (
     Even,
     Straight,
@@ -19,12 +23,21 @@ from ptheta.models.diffusion.paths import (
 from ptheta.noising import Path
 from ptheta.objectives.flow_matching import FlowMatching
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
-from ptheta.objectives.types import Objective
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.score.denoising import denoiser, trained_denoiser
-from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.recipes.score.denoising import (
+    Network,
+    backbone,
+    denoiser,
+    guided,
+    trained_denoiser,
+)
+from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Real, Space
 
+_SAMPLERS: Mapping[str, Sampler] = {
+    "euler-maruyama": euler_maruyama,
+    "predictor-corrector": predictor_corrector,
+}
 _EXACT = 16  # values up to which the divergence is taken whole
 _PATHS: Mapping[str, Path] = {
     "vp": Even(VariancePreserving(levels=300)),
@@ -37,10 +50,14 @@ def score_sde(
     context_space: Categorical | Real | None = None,
     *,
     path: Literal["vp", "sub-vp", "ve"] = "vp",
+    sampler: Literal["flow", "euler-maruyama", "predictor-corrector"] = "flow",
+    sample_steps: Count = 500,
     divergence: Literal["exact", "estimate"] | None = None,
     tolerance: Rate = 1e-6,
+    guidance: NonNegative | None = None,
+    network: Network | None = None,
     hidden_features: Count | None = None,
-    blocks: Count = 3,
+    blocks: Count | None = None,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 128,
@@ -53,17 +70,30 @@ def score_sde(
     References:
         Score-Based Generative Modeling through Stochastic Differential Equations (Song et al.,
         2021), https://arxiv.org/abs/2011.13456
+        Classifier-Free Diffusion Guidance (Ho & Salimans, 2022),
+        https://arxiv.org/abs/2207.12598, for `guidance`
 
     Arguments:
         space: What one example is.
         context_space: What examples are conditioned on.
         path: How data turn into noise: their variance preserved (vp), kept below that (sub-vp) or
             exploding (ve).
+        sampler: How draws are taken: along the probability flow (flow), or by steps of the
+            stochastic equation (euler-maruyama), each corrected by a Langevin step
+            (predictor-corrector); the density is that of the flow.
+        sample_steps: The number of steps of the stochastic equation.
         divergence: Whether the density is exact, by a pass back for each value, or an estimate that
             is right in the mean; none means exact for up to 16 values.
         tolerance: The error that a step of the solver may make.
-        hidden_features: The width of the network; none means by the size of an example.
-        blocks: The number of its residual blocks.
+        guidance: How far draws lean towards what they are conditioned on, beyond what data do: 0
+            for not at all, and none leaves out of training what guidance needs.
+        network: What predicts: a perceptron (mlp), and of images a U-Net (unet) or a Transformer
+            over patches (transformer); none means a U-Net of images and a perceptron of other
+            data.
+        hidden_features: The width of the network, of a U-Net the channels at its finest resolution;
+            none means by the size of an example.
+        blocks: The number of its blocks, of a U-Net at each resolution; none means 3 of a
+            perceptron, 1 of a U-Net and 4 of a Transformer.
         dropout: The share of hidden units dropped in training.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
@@ -72,16 +102,21 @@ def score_sde(
         route: Path = VarianceExploding.for_standardised(space.features, sigma_min=0.02, levels=200)
     else:
         route = _PATHS[path]
-    return _flow(
-        space,
-        context_space,
-        route,
+    seen = backbone(space, network, hidden_features=hidden_features, blocks=blocks, dropout=dropout)
+    model = denoiser(route, context_space, seen.make, guidance=guidance)
+    flow = _kind(space, divergence)(
+        guided(model, guidance),
+        seen.shape,
+        solver=Solver(tolerance),
+        sampler=_SAMPLERS.get(sampler),
+        steps=sample_steps,
+    )
+    return trained_denoiser(
+        flow,
+        model,
         MultiLevelDenoisingScoreMatching(),
-        divergence=divergence,
-        tolerance=tolerance,
-        hidden_features=hidden_features,
-        blocks=blocks,
-        dropout=dropout,
+        seen.bridge,
+        space,
         learning_rate=learning_rate,
         batch_size=batch_size,
     )
@@ -94,8 +129,10 @@ def flow_matching(
     optimal_transport: bool = False,
     divergence: Literal["exact", "estimate"] | None = None,
     tolerance: Rate = 1e-6,
+    guidance: NonNegative | None = None,
+    network: Network | None = None,
     hidden_features: Count | None = None,
-    blocks: Count = 3,
+    blocks: Count | None = None,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 128,
@@ -110,6 +147,8 @@ def flow_matching(
         https://arxiv.org/abs/2210.02747
         Improving and generalizing flow-based generative models with minibatch optimal transport
         (Tong et al., 2024), https://arxiv.org/abs/2302.00482
+        Classifier-Free Diffusion Guidance (Ho & Salimans, 2022),
+        https://arxiv.org/abs/2207.12598, for `guidance`
 
     Arguments:
         space: What one example is.
@@ -119,8 +158,15 @@ def flow_matching(
         divergence: Whether the density is exact, by a pass back for each value, or an estimate that
             is right in the mean; none means exact for up to 16 values.
         tolerance: The error that a step of the solver may make.
-        hidden_features: The width of the network; none means by the size of an example.
-        blocks: The number of its residual blocks.
+        guidance: How far draws lean towards what they are conditioned on, beyond what data do: 0
+            for not at all, and none leaves out of training what guidance needs.
+        network: What predicts: a perceptron (mlp), and of images a U-Net (unet) or a Transformer
+            over patches (transformer); none means a U-Net of images and a perceptron of other
+            data.
+        hidden_features: The width of the network, of a U-Net the channels at its finest resolution;
+            none means by the size of an example.
+        blocks: The number of its blocks, of a U-Net at each resolution; none means 3 of a
+            perceptron, 1 of a U-Net and 4 of a Transformer.
         dropout: The share of hidden units dropped in training.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
@@ -134,53 +180,22 @@ def flow_matching(
             "optimal_transport pairs examples with noise whatever they are conditioned on, and so "
             "has no place with a context; leave one of the two out."
         )
-    return _flow(
-        space,
-        context_space,
-        Straight(sigma_min=0.01),
-        FlowMatching(optimal_transport=optimal_transport),
-        divergence=divergence,
-        tolerance=tolerance,
-        hidden_features=hidden_features,
-        blocks=blocks,
-        dropout=dropout,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-    )
-
-
-def _flow(
-    space: Space,
-    context_space: Categorical | Real | None,
-    path: Path,
-    objective: Objective[Any],
-    *,
-    divergence: str | None,
-    tolerance: float,
-    hidden_features: int | None,
-    blocks: int,
-    dropout: float,
-    learning_rate: float,
-    batch_size: int,
-) -> Algorithm:
-    bridge = dequantising(space)
-    network = denoiser(
-        space,
-        path,
-        context_space,
-        hidden_features=hidden_features,
-        blocks=blocks,
-        dropout=dropout,
-    )
-    whole = divergence == "exact" or (divergence is None and space.features <= _EXACT)
-    joined = WithProbabilityFlow if whole else WithEstimatedProbabilityFlow
-    flow = joined(network, (space.features,), solver=Solver(tolerance))
+    seen = backbone(space, network, hidden_features=hidden_features, blocks=blocks, dropout=dropout)
+    model = denoiser(Straight(sigma_min=0.01), context_space, seen.make, guidance=guidance)
+    flow = _kind(space, divergence)(guided(model, guidance), seen.shape, solver=Solver(tolerance))
     return trained_denoiser(
         flow,
-        network,
-        objective,
-        bridge,
+        model,
+        FlowMatching(optimal_transport=optimal_transport),
+        seen.bridge,
         space,
         learning_rate=learning_rate,
         batch_size=batch_size,
     )
+
+
+def _kind(
+    space: Space, divergence: Literal["exact", "estimate"] | None
+) -> type[WithProbabilityFlow] | type[WithEstimatedProbabilityFlow]:
+    whole = divergence == "exact" or (divergence is None and space.features <= _EXACT)
+    return WithProbabilityFlow if whole else WithEstimatedProbabilityFlow

@@ -6,14 +6,18 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from ptheta.data.bridging import dequantising
 from ptheta.errors import PthetaError
 from ptheta.inference.adapters import WithAnnealedLangevin
 from ptheta.inference.annealed import matched_step
 from ptheta.models.diffusion.paths import VarianceExploding
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.score.denoising import denoiser, trained_denoiser
+from ptheta.recipes.score.denoising import (
+    Network,
+    backbone,
+    denoiser,
+    trained_denoiser,
+)
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
 
@@ -29,8 +33,9 @@ def ncsn(
     sigma_max: Rate | None = None,
     levels: Annotated[int, Ge(2)] | None = None,
     level_steps: Count | None = None,
+    network: Network | None = None,
     hidden_features: Count | None = None,
-    blocks: Count = 3,
+    blocks: Count | None = None,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 128,
@@ -51,13 +56,18 @@ def ncsn(
         space: What one example is.
         context_space: What examples are conditioned on.
         sigma_min: The smallest level of noise, in standard deviations of the data; none means
-            0.02 on real data and 0.4 on levels, which are noisy by their own width already.
+            0.02, and on levels that are seen as vectors 0.4, whose own width is as much already.
         sigma_max: The largest level; none means twice the typical distance of two examples.
         levels: The number of levels; none means as many as let neighbouring levels overlap.
         level_steps: The number of Langevin steps at each level; none means that a draw takes
             about 250 evaluations of the network, within 2 and 10 a level.
-        hidden_features: The width of the network; none means by the size of an example.
-        blocks: The number of its residual blocks.
+        network: What predicts: a perceptron (mlp), and of images a U-Net (unet) or a Transformer
+            over patches (transformer); none means a U-Net of images and a perceptron of other
+            data.
+        hidden_features: The width of the network, of a U-Net the channels at its finest resolution;
+            none means by the size of an example.
+        blocks: The number of its blocks, of a U-Net at each resolution; none means 3 of a
+            perceptron, 1 of a U-Net and 4 of a Transformer.
         dropout: The share of hidden units dropped in training.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
@@ -65,33 +75,27 @@ def ncsn(
     Raises:
         PthetaError: The smallest level is not below the largest.
     """
-    bridge = dequantising(space)
+    seen = backbone(space, network, hidden_features=hidden_features, blocks=blocks, dropout=dropout)
+    wide = seen.bridge.stochastic and len(seen.shape) == 1
     try:
         path = VarianceExploding.for_standardised(
             space.features,
-            sigma_min=sigma_min or (0.4 if bridge.stochastic else 0.02),
+            sigma_min=sigma_min or (0.4 if wide else 0.02),
             sigma_max=sigma_max,
             levels=levels,
         )
     except ValueError as error:
         raise PthetaError(f"the levels of noise make no series: {error}.") from None
-    network = denoiser(
-        space,
-        path,
-        context_space,
-        hidden_features=hidden_features,
-        blocks=blocks,
-        dropout=dropout,
-    )
+    model = denoiser(path, context_space, seen.make)
     steps = level_steps or min(10, max(2, round(_EVALUATIONS / path.levels)))
     sampler = WithAnnealedLangevin(
-        network, (space.features,), steps=steps, step=matched_step(path.ratio, steps)
+        model, seen.shape, steps=steps, step=matched_step(path.ratio, steps)
     )
     return trained_denoiser(
         sampler,
-        network,
+        model,
         MultiLevelDenoisingScoreMatching(),
-        bridge,
+        seen.bridge,
         space,
         learning_rate=learning_rate,
         batch_size=batch_size,
