@@ -19,6 +19,7 @@ from ptheta.recipes.score.denoising import (
     backbone,
     denoiser,
     guided,
+    least_noise,
     trained_denoiser,
     with_classifier,
 )
@@ -97,7 +98,11 @@ def ddpm(
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
     """
-    path = Cosine(levels=levels) if schedule == "cosine" else VariancePreserving(levels=levels)
+    path = (
+        Cosine(offset=least_noise(space, 0.008), levels=levels)
+        if schedule == "cosine"
+        else VariancePreserving(levels=levels)
+    )
     seen = backbone(space, network, hidden_features=hidden_features, blocks=blocks, dropout=dropout)
     if guided_by == "classifier":
         model = leaning = with_classifier(path, context_space, seen, guidance=guidance or 0.0)

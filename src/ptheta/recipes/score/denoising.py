@@ -6,6 +6,7 @@ __all__ = [
     "backbone",
     "denoiser",
     "guided",
+    "least_noise",
     "trained_denoiser",
     "with_classifier",
 ]
@@ -32,7 +33,7 @@ from ptheta.objectives.types import Objective
 from ptheta.protocols import SupportsSample
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.flows.vector import image_shape
-from ptheta.spaces import Categorical, Real, Space
+from ptheta.spaces import Categorical, Discrete, Real, Space
 from ptheta.training.gradient import GradientLearner
 
 Network = Literal["mlp", "unet", "transformer"]
@@ -163,6 +164,19 @@ def denoiser(
         )
     hidden = 0.0 if guidance is None else _HIDDEN
     return Denoiser(path, network, context_space, hidden_contexts=hidden)
+
+
+def least_noise(space: Space, default: float) -> float:
+    """The least noise that a path of data of unit variance begins with.
+
+    Levels of intensity are a few hundredths of that variance wide where there are many, and noise
+    as wide as they are would be most of what a density of still pixels costs.
+
+    Arguments:
+        space: What one example is.
+        default: The standard deviation of the noise for other data, and the most for these.
+    """
+    return min(default, 0.2 / space.levels) if isinstance(space, Discrete) else default
 
 
 def guided(model: Denoiser, guidance: float | None) -> SupportsPredict:

@@ -29,6 +29,7 @@ from ptheta.recipes.score.denoising import (
     backbone,
     denoiser,
     guided,
+    least_noise,
     trained_denoiser,
 )
 from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
@@ -39,9 +40,9 @@ _SAMPLERS: Mapping[str, Sampler] = {
     "predictor-corrector": predictor_corrector,
 }
 _EXACT = 16  # values up to which the divergence is taken whole
-_PATHS: Mapping[str, Path] = {
-    "vp": Even(VariancePreserving(levels=300)),
-    "sub-vp": Even(SubVariancePreserving(levels=25)),
+_PATHS: Mapping[str, type[VariancePreserving]] = {
+    "vp": VariancePreserving,
+    "sub-vp": SubVariancePreserving,
 }
 
 
@@ -98,10 +99,13 @@ def score_sde(
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
     """
+    least = least_noise(space, 0.02)
     if path == "ve":
-        route: Path = VarianceExploding.for_standardised(space.features, sigma_min=0.02, levels=200)
+        route: Path = VarianceExploding.for_standardised(
+            space.features, sigma_min=least, levels=200
+        )
     else:
-        route = _PATHS[path]
+        route = _from_noise(_PATHS[path], least)
     seen = backbone(space, network, hidden_features=hidden_features, blocks=blocks, dropout=dropout)
     model = denoiser(route, context_space, seen.make, guidance=guidance)
     flow = _kind(space, divergence)(
@@ -181,7 +185,9 @@ def flow_matching(
             "has no place with a context; leave one of the two out."
         )
     seen = backbone(space, network, hidden_features=hidden_features, blocks=blocks, dropout=dropout)
-    model = denoiser(Straight(sigma_min=0.01), context_space, seen.make, guidance=guidance)
+    model = denoiser(
+        Straight(sigma_min=least_noise(space, 0.01)), context_space, seen.make, guidance=guidance
+    )
     flow = _kind(space, divergence)(guided(model, guidance), seen.shape, solver=Solver(tolerance))
     return trained_denoiser(
         flow,
@@ -192,6 +198,14 @@ def flow_matching(
         learning_rate=learning_rate,
         batch_size=batch_size,
     )
+
+
+def _from_noise(kind: type[VariancePreserving], least: float) -> Path:
+    """A path whose first level, at t = 1 / levels, has so little noise."""
+    levels = 25
+    while (path := kind(levels=levels)).sigma(path.times()[0]) > least:
+        levels *= 2
+    return Even(path)
 
 
 def _kind(
