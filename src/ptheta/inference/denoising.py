@@ -69,16 +69,20 @@ def ddim(predict: Predict, path: Path, x: Tensor, times: Tensor, *, eta: float =
     Returns:
         Draws, with shape (n, *shape).
     """
-    for t, s in pairwise(times.to(x)):
-        (alpha_t, sigma_t), (alpha_s, sigma_s) = _at(path, t), _at(path, s)
-        data = predict(x, t).data
-        lost = (sigma_t.square() - (alpha_t / alpha_s * sigma_s).square()).clamp(min=0).sqrt()
-        fresh = eta * sigma_s / sigma_t * lost
-        kept = (sigma_s.square() - fresh.square()).clamp(min=0).sqrt() / sigma_t
-        x = alpha_s * data + kept * (x - alpha_t * data)
+    times = times.to(x)
+    alphas, sigmas = path.alpha(times), path.sigma(times)
+    (alpha_t, alpha_s), (sigma_t, sigma_s) = _steps(alphas), _steps(sigmas)
+    lost = (sigma_t.square() - (alpha_t / alpha_s * sigma_s).square()).clamp(min=0).sqrt()
+    fresh = eta * sigma_s / sigma_t * lost
+    kept = (sigma_s.square() - fresh.square()).clamp(min=0).sqrt() / sigma_t
+    drift = alpha_s - kept * alpha_t
+    # as numbers, and all at once: beside a small network tensors of one number are dear
+    rows = zip(times, drift.tolist(), kept.tolist(), fresh.tolist(), strict=False)
+    for t, of_data, of_noised, of_fresh in rows:
+        x = predict(x, t).data.mul(of_data).add(x, alpha=of_noised)
         if eta:
-            x = x + fresh * torch.randn_like(x)
-    return predict(x, times[-1].to(x)).data
+            x = x.add_(torch.randn_like(x), alpha=of_fresh)
+    return predict(x, times[-1]).data
 
 
 def ancestral(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:
@@ -145,6 +149,11 @@ def multistep(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:
         x = _moved(path, x, t, s, carried)
         before = data, width
     return predict(x, times[-1].to(x)).data
+
+
+def _steps(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Those at the start and at the end of every step."""
+    return values[:-1], values[1:]
 
 
 def _moved(path: Path, x: Tensor, t: Tensor, s: Tensor, data: Tensor) -> Tensor:

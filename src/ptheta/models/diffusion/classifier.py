@@ -48,6 +48,7 @@ class NoisedClassifier(nn.Module):
             x: Noised examples, with shape (batch, *shape).
             t: The time of each, with shape (batch,), or of all.
         """
-        t = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x))
-        scale = (self.path.alpha(t).square() + self.path.sigma(t).square()).rsqrt()
-        return self.network(over(scale, x) * x, self.level(t)).log_softmax(dim=1)
+        t = torch.as_tensor(t, dtype=x.dtype, device=x.device).reshape(-1)
+        alpha, sigma = self.path.alpha(t), self.path.sigma(t)
+        scale = over((alpha.square() + sigma.square()).rsqrt(), x)
+        return self.network(scale * x, self.level(alpha, sigma)).log_softmax(dim=1)

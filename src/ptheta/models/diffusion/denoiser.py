@@ -81,10 +81,13 @@ class Denoiser(nn.Module):
                 examples in training.
             t: The time of each, with shape (batch,), or of all.
         """
-        t = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x))
-        alpha, sigma = over(self.path.alpha(t), x), over(self.path.sigma(t), x)
+        # one time of all is looked at once
+        t = torch.as_tensor(t, dtype=x.dtype, device=x.device).reshape(-1)
+        alpha, sigma = self.path.alpha(t), self.path.sigma(t)
+        condition = self._condition(self.level(alpha, sigma), context, len(x))
+        alpha, sigma = over(alpha, x), over(sigma, x)
         scale = (alpha.square() + sigma.square()).rsqrt()
-        departure = self.network(scale * x, self._condition(self.level(t), context))
+        departure = self.network(scale * x, condition)
         mixed = scale.square() * x
         return Prediction(
             data=alpha * mixed + sigma * scale * departure,
@@ -105,15 +108,19 @@ class Denoiser(nn.Module):
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x))
         return -self.predict(x, context, t=t).noise / over(self.path.sigma(t), x)
 
-    def _condition(self, level: Tensor, context: Tensor | None) -> Tensor:
+    def _condition(self, level: Tensor, context: Tensor | None, rows: int) -> Tensor:
+        """What the network is told, for each row or for all alike."""
+        if not self.context.features:
+            return self.context.join(level, context)
+        level = level.expand(rows, -1)
         if not self.hidden_contexts:
             return self.context.join(level, context)
-        seen = level.new_ones(len(level), 1)
+        seen = level.new_ones(rows, 1)
         if context is None:
-            hidden = level.new_zeros(len(level), self.context.features + 1)
+            hidden = level.new_zeros(rows, self.context.features + 1)
             return torch.cat([level, hidden], dim=1)
         if self.training:
             seen = torch.bernoulli(seen, 1 - self.hidden_contexts)
-        features = self.context(context, len(level))
+        features = self.context(context, rows)
         assert features is not None
         return torch.cat([level, seen * features, seen], dim=1)

@@ -4,7 +4,7 @@ __all__ = ["LevelFeatures"]
 
 from torch import Tensor, nn
 
-from ptheta.models.diffusion.paths import log_noise
+from ptheta.models.diffusion.paths import log_noise, log_ratio
 from ptheta.networks.time import TimeFeatures
 from ptheta.noising import Path
 
@@ -18,13 +18,17 @@ class LevelFeatures(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.path = path
         ends = path.times()[[0, -1]].double()
         self.least, self.most = log_noise(path, ends).tolist()
         self.time = TimeFeatures()
         self.features = self.time.features
 
-    def forward(self, t: Tensor) -> Tensor:
-        """The features of t, from shape (batch,) to (batch, features)."""
-        level = (log_noise(self.path, t) - self.least) / (self.most - self.least)
+    def forward(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """The features of a level, with shape (batch, features).
+
+        Arguments:
+            alpha: The scale of the data, with shape (batch,).
+            sigma: The scale of the noise, with shape (batch,).
+        """
+        level = (log_ratio(alpha, sigma) - self.least) / (self.most - self.least)
         return self.time(level.clamp(0, 1))

@@ -8,6 +8,7 @@ __all__ = [
     "VarianceExploding",
     "VariancePreserving",
     "log_noise",
+    "log_ratio",
 ]
 
 import math
@@ -329,13 +330,18 @@ class Even:
 
 
 def log_noise(path: Path, t: Tensor) -> Tensor:
-    r"""The log of noise over data, up to where data are a hundredth of them.
+    """The log of noise over data, up to where data are a hundredth of them.
 
     Arguments:
         path: The path.
         t: The time, of any shape.
     """
-    return (path.sigma(t) / path.alpha(t).clamp(min=_LEAST_DATA)).log()
+    return log_ratio(path.alpha(t), path.sigma(t))
+
+
+def log_ratio(alpha: Tensor, sigma: Tensor) -> Tensor:
+    """As `log_noise`, of the scales of data and noise."""
+    return (sigma / alpha.clamp(min=_LEAST_DATA)).log()
 
 
 def _check_levels(levels: int) -> None:
