@@ -80,13 +80,15 @@ class SupportsNoisedScore(Protocol):
         """The path along which the data are noised."""
         ...
 
-    def score(self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float = 0.0) -> Tensor:
+    def score(
+        self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float | None = None
+    ) -> Tensor:
         """The score of the data noised to t.
 
         Arguments:
             x: Noised examples, with shape (batch, *shape).
             context: What they are conditioned on.
-            t: The time of each, with shape (batch,), or of all.
+            t: The time of each, with shape (batch,), or of all; None means the least level.
 
         Returns:
             The gradient of log p_t by x, shaped as x.

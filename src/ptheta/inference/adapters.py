@@ -222,6 +222,8 @@ class WithAnnealedLangevin(nn.Module):
             step=self.step,
         )
 
-    def score(self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float = 0.0) -> Tensor:
+    def score(
+        self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float | None = None
+    ) -> Tensor:
         """The score of the data noised to t, shaped as x."""
         return self.model.score(x, context, t=t)

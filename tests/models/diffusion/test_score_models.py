@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ptheta.models.diffusion.denoiser import Denoiser
-from ptheta.models.diffusion.paths import VarianceExploding
+from ptheta.models.diffusion.paths import Cosine, Even, VarianceExploding, VariancePreserving
 from ptheta.networks.residual import ResidualMLP
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
 from ptheta.objectives.types import Batch
@@ -98,3 +98,12 @@ def test_score_of_a_mixture_is_learnt_at_every_level():
         error = (model.score(x, t=t) - truth).square().sum(1).mean()
         # of the size of the score itself, a twentieth in squares
         assert error < 0.05 * truth.square().sum(1).mean()
+
+
+@pytest.mark.parametrize("path", [VarianceExploding(), VariancePreserving(), Even(Cosine())])
+def test_without_a_time_the_score_is_that_of_the_least_level(path):
+    model = Denoiser(path, perceptron(8))
+    x = torch.randn(5, 2)
+    found = model.score(x)
+    assert found.isfinite().all()
+    torch.testing.assert_close(found, model.score(x, t=path.times()[0].expand(5)))

@@ -94,18 +94,22 @@ class Denoiser(nn.Module):
             noise=sigma * mixed - alpha * scale * departure,
         )
 
-    def score(self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float = 0.0) -> Tensor:
-        """The score of the data noised to t, where there is noise.
+    def score(
+        self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float | None = None
+    ) -> Tensor:
+        """The score of the data noised to t.
 
         Arguments:
             x: Noised examples, with shape (batch, *shape).
             context: What they are conditioned on.
-            t: The time of each, with shape (batch,), or of all.
+            t: The time of each, with shape (batch,), or of all; None means the least level.
 
         Returns:
             The gradient of log p_t by x, shaped as x.
         """
-        t = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x))
+        if t is None:
+            t = self.path.times()[0]
+        t = torch.as_tensor(t, dtype=x.dtype, device=x.device).reshape(-1)
         return -self.predict(x, context, t=t).noise / over(self.path.sigma(t), x)
 
     def _condition(self, level: Tensor, context: Tensor | None, rows: int) -> Tensor:
