@@ -15,6 +15,7 @@ from ptheta.spaces import Real
 from ptheta.training.batches import Batches
 from ptheta.training.folder import RunFolder
 from ptheta.training.guard import Diverged, Guard
+from ptheta.training.history import History
 from ptheta.training.session import Plan, train
 from ptheta.training.state import join_state, split_state
 
@@ -250,3 +251,21 @@ def test_a_run_says_what_its_model_can_do(blobs):
     run = fit(blobs, "gmm", steps=3)
     assert repr(run) == "<gmm on blobs: sample, log_prob (exact), complete; 3 steps, 3 steps done>"
     assert "sample, log_prob (exact)" in repr(run.model)
+
+
+@pytest.mark.parametrize("every", [3, 10])
+def test_every_look_at_held_out_data_is_on_record(every):
+    looks = {5: -2.0, 7: -1.5}
+    history = History(every, lambda: 1.0, lambda step: looks.get(step, math.nan), examples=4)
+    for step in range(1, 13):
+        history(step, {"loss": torch.tensor(float(step))})
+    found = {row["step"]: row.get("validation") for row in history.rows}
+    assert found == {**dict.fromkeys(range(every, 13, every)), **looks}
+    assert list(found) == sorted(found)
+    # every step is in the mean of one row
+    ends = [0, *found]
+    totals = [
+        row["loss"] * (end - start)
+        for row, start, end in zip(history.rows, ends, ends[1:], strict=False)
+    ]
+    assert sum(totals) == sum(range(1, ends[-1] + 1))

@@ -13,7 +13,7 @@ from ptheta.training.types import Metrics
 
 
 class History:
-    """A row every so many steps, with the mean of each metric since the last row.
+    """A row every so many steps and at every held-out figure, with means since the last row.
 
     Arguments:
         every: The number of steps between rows.
@@ -40,7 +40,7 @@ class History:
 
     def __call__(self, step: int, metrics: Metrics) -> None:
         self.pending.append(metrics)
-        if step % self.every == 0:
+        if step % self.every == 0 or math.isfinite(self.figure(step)):
             self.row(step)
 
     def row(self, step: int) -> None:
