@@ -19,6 +19,7 @@ __all__ = [
     "classify",
     "compare",
     "densities",
+    "denoise",
     "density_kind",
     "describe",
     "draw",
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from ptheta.recipes.registry import build, describe, register
     from ptheta.recipes.registry import names as recipe_names
     from ptheta.tasks.classify import classify
+    from ptheta.tasks.denoise import denoise
     from ptheta.tasks.extend import extend
     from ptheta.tasks.impute import impute
     from ptheta.tasks.translate import translate
@@ -70,6 +72,7 @@ _WHERE = {
     "classify": "ptheta.tasks.classify",
     "compare": "ptheta.evaluation.compare",
     "densities": "ptheta.density",
+    "denoise": "ptheta.tasks.denoise",
     "density_kind": "ptheta.protocols",
     "describe": "ptheta.recipes.registry",
     "draw": "ptheta.density",
