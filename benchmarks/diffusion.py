@@ -1,6 +1,6 @@
 """Diffusion by figures: densities, steps against quality, and MNIST by the hour.
 
-    python benchmarks/diffusion.py densities [--minutes 4]
+    python benchmarks/diffusion.py densities [--minutes 4] [data ...]
     python benchmarks/diffusion.py steps [--minutes 20] [--draws 500]
     python benchmarks/diffusion.py mnist [--minutes 30] [run ...]
 
@@ -81,7 +81,7 @@ DENSITIES = [
 ]
 
 
-def density_part(minutes: float) -> str:
+def density_part(minutes: float, names: list[str]) -> str:
     lines = [
         "## Held-out densities beside those of a spline flow",
         "",
@@ -95,6 +95,8 @@ def density_part(minutes: float) -> str:
     ]
     spline = math.nan
     for case in DENSITIES:
+        if names and case.data not in names:
+            continue
         run = ptheta.fit(case.data, case.recipe, settings=case.settings, seconds=60 * minutes)
         test = ptheta.load_data(case.data).test
         nats = -densities(run.model, test.x, space=run.space).values.mean().item()
@@ -215,7 +217,7 @@ def mnist_part(minutes: float, names: list[str], out: Path, draws: int = 500) ->
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("part", choices=("densities", "steps", "mnist"))
-    parser.add_argument("runs", nargs="*", default=list(MNIST), help="; ".join(MNIST))
+    parser.add_argument("runs", nargs="*", help="; ".join(("moons", "digits", *MNIST)))
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--out", type=Path, default=PARTS)
@@ -223,11 +225,11 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     match options.part:
         case "densities":
-            found = density_part(options.minutes)
+            found = density_part(options.minutes, options.runs)
         case "steps":
             found = steps_part(options.minutes, options.draws)
         case _:
-            found = mnist_part(options.minutes, options.runs, options.out)
+            found = mnist_part(options.minutes, options.runs or list(MNIST), options.out)
     asked = " ".join(str(each) for each in (options.part, *options.runs) if each)
     (options.out / f"{options.part}.md").write_text(f"{found}\n\nOn {machine()}.\n")
     parts = [options.out / f"{part}.md" for part in ("densities", "steps", "mnist")]
