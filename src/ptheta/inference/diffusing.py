@@ -82,7 +82,7 @@ class WithReverseChain(WithDenoising):
         *,
         sampler: Sampler = ancestral,
         steps: int = 250,
-        levels: int = 4,
+        levels: int = 16,
         chain: Path | None = None,
     ) -> None:
         super().__init__(model, shape, sampler=sampler, steps=steps)
