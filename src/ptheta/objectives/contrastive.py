@@ -161,8 +161,12 @@ def _contrast(
     acceptance: Tensor,
     penalty: float = 0.0,
 ) -> Loss:
-    data = model.unnormalized_log_prob(batch.x, batch.context)
-    draws = model.unnormalized_log_prob(moved, contexts)
+    # one pass over both: larger products, and each weight's gradient is written once
+    both = None
+    if batch.context is not None and contexts is not None:
+        both = torch.cat([batch.context.to(contexts.dtype), contexts])
+    values = model.unnormalized_log_prob(torch.cat([batch.x, moved]), both)
+    data, draws = values.split([len(batch.x), len(moved)])
     value = draws.mean() - data.mean()
     if penalty:
         value = value + penalty * (data.square().mean() + draws.square().mean())

@@ -78,6 +78,8 @@ RECIPES: dict[str, str] = {
     "vae": "ptheta.recipes.latent:vae",
     "gan": "ptheta.recipes.implicit:gan",
     "rbm": "ptheta.recipes.energy.boltzmann:rbm",
+    "dbn": "ptheta.recipes.energy.boltzmann:dbn",
+    "dbm": "ptheta.recipes.energy.boltzmann:dbm",
     "ebm": "ptheta.recipes.energy.neural:ebm",
     "ncsn": "ptheta.recipes.score.langevin:ncsn",
     "ddpm": "ptheta.recipes.score.chain:ddpm",

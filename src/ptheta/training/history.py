@@ -39,6 +39,9 @@ class History:
         self.written = 0
 
     def __call__(self, step: int, metrics: Metrics) -> None:
+        if self.pending and metrics.keys() != self.pending[0].keys():
+            # a new phase of training has terms of its own
+            self.row(step - 1)
         self.pending.append(metrics)
         if step % self.every == 0 or math.isfinite(self.figure(step)):
             self.row(step)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ptheta.models.energy.units import Units
+from ptheta.models.energy.units import Units, coins
 
 _MOST = 24  # hidden units over whose states sums are taken one by one
 
@@ -75,8 +75,12 @@ class RBM(nn.Module):
     @torch.no_grad()
     def gibbs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The hidden units given x, and then the visible ones given these, shaped as x."""
-        hidden = torch.bernoulli(torch.sigmoid(self.hidden_field(x)))
+        hidden = coins(torch.sigmoid(self.hidden_field(x)))
         return self.visible.draw(hidden @ self.weight)
+
+    def tempered(self, beta: float) -> "TemperedRBM":
+        """The machine at beta, from 0, where its units are independent, to 1."""
+        return TemperedRBM(self, beta)
 
     def log_partition(self) -> Tensor:
         """log Z, a scalar, by the sum over all states of the hidden units.
@@ -148,6 +152,6 @@ class TemperedRBM:
     @torch.no_grad()
     def gibbs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The hidden units given x, and then the visible ones given these, shaped as x."""
-        hidden = torch.bernoulli(torch.sigmoid(self.beta * self.rbm.hidden_field(x)))
+        hidden = coins(torch.sigmoid(self.beta * self.rbm.hidden_field(x)))
         field = self.beta * (hidden @ self.rbm.weight)
         return self.rbm.visible.draw(field + (1 - self.beta) * self.rbm.visible.fitted_field())

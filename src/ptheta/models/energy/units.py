@@ -1,6 +1,6 @@
 """The visible units of a Boltzmann machine: their statistics, and draws given a field."""
 
-__all__ = ["BinaryUnits", "CategoricalUnits", "GaussianUnits", "Units"]
+__all__ = ["BinaryUnits", "CategoricalUnits", "GaussianUnits", "Units", "bias_of", "coins"]
 
 import math
 from abc import ABC, abstractmethod
@@ -55,6 +55,11 @@ class Units(nn.Module, ABC):
     def fitted_field(self) -> Tensor:
         """The field that takes the units back to where they were fitted, one number a statistic."""
 
+    def log_prob(self, x: Tensor, field: Tensor) -> Tensor:
+        """log p(x) in nats given a field of shape (batch, statistics_features), normalised."""
+        tilted = self.log_base(x) + (self.statistics(x) * field).sum(dim=1)
+        return tilted - self.log_partition(field)
+
     def start(self, n: int) -> Tensor:
         """Draws of the units as they were fitted, with shape (n, *shape)."""
         return self.draw(self.fitted_field().expand(n, -1))
@@ -90,7 +95,7 @@ class BinaryUnits(Units):
 
     @torch.no_grad()
     def draw(self, field: Tensor) -> Tensor:
-        return torch.bernoulli(torch.sigmoid(field + self.bias)).unflatten(1, self.shape)
+        return coins(torch.sigmoid(field + self.bias)).unflatten(1, self.shape)
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
@@ -205,3 +210,15 @@ class GaussianUnits(Units):
 
     def fitted_field(self) -> Tensor:
         return (self.fitted - self.mean) * (-self.log_scale).exp()
+
+
+def bias_of(units: Units) -> Tensor:
+    """The biases of units that are known to be binary, as those of hidden layers are."""
+    assert isinstance(units, BinaryUnits)
+    return units.bias
+
+
+def coins(probabilities: Tensor) -> Tensor:
+    """Draws of 0 and 1, shaped as their probabilities."""
+    # on the processor a comparison takes a third of the time of torch.bernoulli
+    return (torch.rand_like(probabilities) < probabilities).to(probabilities.dtype)

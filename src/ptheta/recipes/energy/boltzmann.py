@@ -1,21 +1,31 @@
 """Boltzmann machines."""
 
-__all__ = ["rbm"]
+__all__ = ["dbm", "dbn", "rbm"]
 
-from typing import Literal
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+from torch import nn
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridging import dequantising, standardising
-from ptheta.inference.adapters import WithGibbs
+from ptheta.data.bridges import Bridge
+from ptheta.inference.annealed_constant import AnnealedConstant, DeepWithGibbs, MachineWithGibbs
 from ptheta.inference.gibbs import BlockGibbs
+from ptheta.models.energy.dbm import DBM, layer_input, layer_machines
+from ptheta.models.energy.dbn import DBN
 from ptheta.models.energy.rbm import RBM
-from ptheta.models.energy.units import BinaryUnits, CategoricalUnits, GaussianUnits
 from ptheta.networks.sizes import default_width
 from ptheta.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
+from ptheta.objectives.layers import OnLayer, UpDown
+from ptheta.objectives.types import Batch, Objective
 from ptheta.recipes.algorithm import Algorithm
+from ptheta.recipes.energy.visible import visible_units
 from ptheta.recipes.settings import Count, Rate
-from ptheta.spaces import Categorical, Discrete, Space
+from ptheta.spaces import Space
 from ptheta.training.gradient import GradientLearner
+from ptheta.training.phases import InPhases, Phase
+from ptheta.training.types import Learner
 
 
 def rbm(
@@ -25,6 +35,7 @@ def rbm(
     hidden_features: Count | None = None,
     chain_steps: Count = 1,
     chains: Count = 100,
+    temperatures: Count = 1000,
     sample_steps: Count = 200,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 100,
@@ -32,7 +43,8 @@ def rbm(
     """Restricted Boltzmann machine, by contrastive divergence or with chains that live on.
 
     Visible units are binary on two levels, categorical on categories, and else Gaussian on
-    standardised data (levels made real by uniform noise). The hidden units are summed out.
+    standardised data (levels made real by uniform noise). The hidden units are summed out, and the
+    constant is estimated by annealed importance sampling.
 
     References:
         Training Products of Experts by Minimizing Contrastive Divergence (Hinton, 2002),
@@ -46,32 +58,179 @@ def rbm(
         hidden_features: The number of hidden units; none means by the size of an example.
         chain_steps: The number of sweeps of a chain at an update, the k of CD-k.
         chains: The number of chains that live on through training (pcd).
+        temperatures: The number of steps by which the constant is estimated.
         sample_steps: The number of sweeps for each draw.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
     """
-    match space:
-        case Discrete(levels=2):
-            units, bridge = BinaryUnits(space.shape), standardising(space)
-        case Categorical():
-            units, bridge = CategoricalUnits(space.shape, space.categories), standardising(space)
-        case _:
-            units, bridge = GaussianUnits((space.features,)), dequantising(space)
+    units, bridge = visible_units(space)
     machine = RBM(units, hidden_features or default_width(space.features))
     if objective == "cd":
         loss = ContrastiveDivergence(BlockGibbs(), steps=chain_steps)
     else:
-        loss = PersistentContrastiveDivergence(
-            BlockGibbs(),
-            units.shape,
-            chains=chains,
-            steps=chain_steps,
-            start=lambda shape: machine.start(shape[0]),
-        )
+        loss = _persistent(machine, chains, chain_steps)
+    constant = AnnealedConstant(temperatures=temperatures)
     return Algorithm(
-        model=bridged(WithGibbs(machine, steps=sample_steps), bridge, space),
+        model=bridged(MachineWithGibbs(machine, constant, steps=sample_steps), bridge, space),
         learner=GradientLearner(machine, loss, learning_rate=learning_rate, bridge=bridge),
         batch_size=batch_size,
         steps=4000,
         ema=0.99,
+    )
+
+
+def dbn(
+    space: Space,
+    *,
+    hidden_features: Count | None = None,
+    layers: Count = 2,
+    layer_steps: Count = 2000,
+    chain_steps: Count = 1,
+    chains: Count = 100,
+    temperatures: Count = 1000,
+    sample_steps: Count = 200,
+    learning_rate: Rate = 1e-3,
+    batch_size: Count = 100,
+) -> Algorithm:
+    """Deep belief network, grown machine by machine and fine-tuned up and down.
+
+    Each machine is fitted, with chains that live on, to what the one below it makes of data; then
+    all are fine-tuned together by contrastive wake-sleep. The visible units are those of `rbm`. The
+    density is a bound, but for the constant of the machine on top, which is estimated.
+
+    References:
+        A Fast Learning Algorithm for Deep Belief Nets (Hinton, Osindero & Teh, 2006),
+        https://doi.org/10.1162/neco.2006.18.7.1527
+        On the Quantitative Analysis of Deep Belief Networks (Salakhutdinov & Murray, 2008),
+        https://doi.org/10.1145/1390156.1390266
+
+    Arguments:
+        space: What one example is.
+        hidden_features: The number of units of a hidden layer; none means by the size of an
+            example.
+        layers: The number of hidden layers.
+        layer_steps: The number of updates of each layer alone; all that follow are fine-tuning.
+        chain_steps: The number of sweeps of a chain at an update.
+        chains: The number of chains that live on through training.
+        temperatures: The number of steps by which the constant is estimated.
+        sample_steps: The number of sweeps for each draw.
+        learning_rate: The step size of Adam.
+        batch_size: The number of examples in a batch.
+    """
+    units, bridge = visible_units(space)
+    model = DBN(units, [hidden_features or default_width(space.features)] * layers)
+
+    def grow(batch: Batch) -> None:
+        model.grow(bridge.to_reals(batch.x)[0])
+
+    phases: list[Phase] = []
+    for k, machine in enumerate(model.machines):
+        objective = OnLayer(
+            lambda x, k=k: model.recognise(x, k)[-1], _persistent(machine, chains, chain_steps)
+        )
+        learner = _learner(machine, objective, learning_rate, bridge)
+        phases.append(Phase(learner, layer_steps, begin=grow if k else None))
+    if layers > 1:
+        fine_tuning = _learner(model, UpDown(steps=max(chain_steps, 5)), learning_rate, bridge)
+        phases.append(Phase(fine_tuning, layer_steps))
+    constant = AnnealedConstant(temperatures=temperatures)
+    return _in_phases(
+        bridged(DeepWithGibbs(model, constant, steps=sample_steps), bridge, space),
+        phases,
+        batch_size,
+    )
+
+
+def dbm(
+    space: Space,
+    *,
+    hidden_features: Count | None = None,
+    layers: Count = 2,
+    layer_steps: Count = 2000,
+    mean_field_steps: Count = 10,
+    chain_steps: Count = 1,
+    chains: Count = 100,
+    temperatures: Count = 1000,
+    sample_steps: Count = 200,
+    learning_rate: Rate = 1e-3,
+    batch_size: Count = 100,
+) -> Algorithm:
+    """Deep Boltzmann machine, started layer by layer, by mean fields and chains that live on.
+
+    Each layer starts from a machine fitted to what those below it make of data. Then all are fitted
+    together: hidden layers given data are set to their mean field, and draws of the model come from
+    chains that live on. The visible units are those of `rbm`. The density is a bound, but for the
+    constant, which is estimated.
+
+    References:
+        Deep Boltzmann Machines (Salakhutdinov & Hinton, 2009),
+        https://proceedings.mlr.press/v5/salakhutdinov09a.html
+
+    Arguments:
+        space: What one example is.
+        hidden_features: The number of units of a hidden layer; none means by the size of an
+            example.
+        layers: The number of hidden layers.
+        layer_steps: The number of updates of each layer alone; all that follow are of all layers.
+        mean_field_steps: The number of rounds in which the layers' means are set.
+        chain_steps: The number of sweeps of a chain at an update.
+        chains: The number of chains that live on through training.
+        temperatures: The number of steps by which the constant is estimated.
+        sample_steps: The number of sweeps for each draw.
+        learning_rate: The step size of Adam.
+        batch_size: The number of examples in a batch.
+    """
+    units, bridge = visible_units(space)
+    sizes = [hidden_features or default_width(space.features)] * layers
+    model = DBM(units, sizes, mean_field_steps=mean_field_steps)
+    machines = layer_machines(units, sizes)
+
+    def assemble(batch: Batch) -> None:
+        model.assemble(machines, bridge.to_reals(batch.x)[0])
+
+    phases: list[Phase] = []
+    for k, machine in enumerate(machines):
+        objective = OnLayer(
+            partial(layer_input, machines[: k + 1]), _persistent(machine, chains, chain_steps)
+        )
+        learner = _learner(machine, objective, learning_rate, bridge)
+        phases.append(Phase(learner, layer_steps, passing=machine))
+    together = OnLayer(model.mean_field, _persistent(model.machine, chains, chain_steps))
+    learner = _learner(model.machine, together, learning_rate, bridge)
+    phases.append(Phase(learner, layer_steps, begin=assemble))
+    constant = AnnealedConstant(temperatures=temperatures)
+    return _in_phases(
+        bridged(DeepWithGibbs(model, constant, steps=sample_steps), bridge, space),
+        phases,
+        batch_size,
+    )
+
+
+def _persistent(
+    machine: RBM, chains: int, chain_steps: int
+) -> PersistentContrastiveDivergence[Any, Any]:
+    return PersistentContrastiveDivergence(
+        BlockGibbs(),
+        machine.visible.shape,
+        chains=chains,
+        steps=chain_steps,
+        start=lambda shape: machine.start(shape[0]),
+    )
+
+
+def _learner(
+    model: nn.Module, objective: Objective[Any], learning_rate: float, bridge: Bridge
+) -> Learner:
+    return GradientLearner(model, objective, learning_rate=learning_rate, bridge=bridge)
+
+
+def _in_phases(model: nn.Module, phases: Sequence[Phase], batch_size: int) -> Algorithm:
+    return Algorithm(
+        model=model,
+        learner=InPhases(phases),
+        batch_size=batch_size,
+        steps=sum(phase.steps for phase in phases),
+        ema=0.99,
+        # a layer may lower the bound before it raises it
+        patience=None,
     )

@@ -1,0 +1,175 @@
+"""Boltzmann machines with the constant that annealing estimates: their density in nats."""
+
+__all__ = [
+    "AnnealedConstant",
+    "DeepWithGibbs",
+    "MachineWithGibbs",
+    "SupportsDeepMachine",
+    "SupportsTempered",
+    "SupportsTempering",
+]
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ptheta.inference.adapters import WithGibbs
+from ptheta.inference.gibbs import BlockGibbs, SupportsGibbs
+from ptheta.inference.importance import LogRatio, annealed_importance
+from ptheta.inference.kernels import Target
+from ptheta.protocols import SupportsInitialize
+from ptheta.random import seeded
+
+
+class SupportsTempered(SupportsGibbs, Protocol):
+    """What a machine is at a temperature on the way to it."""
+
+    def log_partition_at_start(self) -> Tensor:
+        """log Z at beta = 0, a scalar."""
+        ...
+
+
+class SupportsTempering(SupportsGibbs, Protocol):
+    """A machine, and all that lie between it and units that are independent."""
+
+    def tempered(self, beta: float) -> SupportsTempered:
+        """The machine at beta, from 0, where its units are independent, to 1."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The weights."""
+        ...
+
+
+class AnnealedConstant:
+    """The log of a machine's constant, by annealed importance sampling from independent units.
+
+    It is estimated when it is first asked for, and again only when weights have changed; always
+    with the same noise, so that one machine has one constant.
+
+    References:
+        On the Quantitative Analysis of Deep Belief Networks (Salakhutdinov & Murray, 2008),
+        https://doi.org/10.1145/1390156.1390266
+
+    Arguments:
+        temperatures: The number of steps from independent units to the machine.
+        chains: The number of chains.
+
+    Example:
+        >>> from ptheta.models.energy.rbm import RBM
+        >>> from ptheta.models.energy.units import BinaryUnits
+        >>> _ = torch.manual_seed(0)
+        >>> rbm = RBM(BinaryUnits((10,)), hidden_features=4)
+        >>> found = AnnealedConstant().of(rbm)
+        >>> bool(abs(found - rbm.log_partition()) < 0.01)
+        True
+    """
+
+    def __init__(self, *, temperatures: int = 1000, chains: int = 100) -> None:
+        self.temperatures = temperatures
+        self.chains = chains
+        self._weights: list[Tensor] = []
+        self._found: tuple[Tensor, LogRatio] | None = None
+
+    def of(self, machine: SupportsTempering) -> Tensor:
+        """The estimate of log Z, a scalar; its own mean lies below the truth."""
+        log_z, ratio = self._ratio(machine)
+        return log_z + ratio.value
+
+    def error(self, machine: SupportsTempering) -> float:
+        """The standard error of the estimate, by the spread of the chains' weights."""
+        return self._ratio(machine)[1].error
+
+    @torch.no_grad()
+    def _ratio(self, machine: SupportsTempering) -> tuple[Tensor, LogRatio]:
+        weights = [weight.detach() for weight in machine.parameters()]
+        same = len(weights) == len(self._weights) and all(map(torch.equal, weights, self._weights))
+        if self._found is None or not same:
+            betas = torch.linspace(0, 1, self.temperatures + 1).tolist()
+            start = machine.tempered(0.0)
+            with seeded(0):
+                ratio = annealed_importance(
+                    lambda beta: Target(machine.tempered(beta)),
+                    BlockGibbs(),
+                    start.start(self.chains),
+                    betas,
+                )
+            self._found = start.log_partition_at_start(), ratio
+            self._weights = [weight.clone() for weight in weights]
+        return self._found
+
+
+class MachineWithGibbs(WithGibbs):
+    """A restricted Boltzmann machine, drawn from by sweeps, its constant estimated by annealing.
+
+    Arguments:
+        model: The machine.
+        constant: What estimates its constant.
+        steps: The number of sweeps of each draw.
+    """
+
+    model: SupportsTempering
+
+    def __init__(
+        self, model: SupportsTempering, constant: AnnealedConstant, *, steps: int = 1000
+    ) -> None:
+        super().__init__(model, steps=steps)
+        self.constant = constant
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(x) in nats by the estimated constant, with shape (batch,)."""
+        return self.model.unnormalized_log_prob(x) - self.constant.of(self.model)
+
+
+class SupportsDeepMachine(Protocol):
+    """Layers around a machine, whose density is bounded up to the machine's constant."""
+
+    @property
+    def machine(self) -> SupportsTempering:
+        """The machine."""
+        ...
+
+    def unnormalized_elbo(self, x: Tensor) -> Tensor:
+        """A bound on log p(x) plus the log of the machine's constant, with shape (batch,)."""
+        ...
+
+    def visible_of(self, top: Tensor) -> Tensor:
+        """Data given the machine's visible units, with shape (n, *shape)."""
+        ...
+
+
+class DeepWithGibbs(nn.Module):
+    """A deep model, drawn from by sweeps of its machine, whose constant annealing estimates.
+
+    Arguments:
+        model: The model, a module.
+        constant: What estimates the machine's constant.
+        steps: The number of sweeps of each draw.
+    """
+
+    def __init__(
+        self, model: SupportsDeepMachine, constant: AnnealedConstant, *, steps: int = 1000
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.constant = constant
+        self.steps = steps
+
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Sets what in the model depends on the training data."""
+        if isinstance(self.model, SupportsInitialize):
+            self.model.initialize(x, context)
+
+    @torch.no_grad()
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """Draws at the ends of n chains, with shape (n, *shape)."""
+        return self.model.visible_of(WithGibbs(self.model.machine, steps=self.steps).sample(n))
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The model's bound on log p(x) in nats, by the estimated constant, with shape (batch,).
+
+        It would be a bound with the constant itself; the estimate of that is noisy.
+        """
+        return self.model.unnormalized_elbo(x) - self.constant.of(self.model.machine)
