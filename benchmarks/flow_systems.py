@@ -39,6 +39,7 @@ CELLS = {
     "maf": Cell(5, 128, autoregressive=True, spline=False),
     "nsf-coupling": Cell(6, 128, autoregressive=False, spline=True),
     "nsf-autoregressive": Cell(5, 128, autoregressive=True, spline=True),
+    "nsf-autoregressive-small": Cell(3, 64, autoregressive=True, spline=True),
 }
 
 

@@ -143,9 +143,9 @@ def measure_compiled(name: str, features: int, batch: int, rounds: int) -> None:
 
 
 def main() -> None:
-    names = [*CELLS, "glow"]
+    names = [name for name in CELLS if not name.endswith("small")] + ["glow"]
     parser = argparse.ArgumentParser()
-    parser.add_argument("cells", nargs="*", default=names, help=", ".join(names))
+    parser.add_argument("cells", nargs="*", default=names, help=", ".join([*CELLS, "glow"]))
     parser.add_argument("--features", type=int, nargs="*", default=[8, 64])
     parser.add_argument("--batches", type=int, nargs="*", default=[256, 4096])
     parser.add_argument("--rounds", type=int, default=21)

@@ -20,6 +20,7 @@ X = MOONS.test.x[:3]
     ("call", "message"),
     [
         (lambda: ptheta.fit(MOONS, None), "recipe cannot be None: .*valid string"),
+        (lambda: ptheta.fit(X, "gmm"), "data cannot be a Tensor: .*ptheta.load_data takes"),
         (lambda: ptheta.fit(MOONS, "gmm", settings=[1]), r"settings cannot be \[1\]"),
         (lambda: ptheta.fit(MOONS, "gmm", settings={1: 2}), r"settings cannot be \{1: 2\}"),
         (lambda: ptheta.fit(MOONS, "gmm", device=torch.device("cpu")), "device cannot be device"),

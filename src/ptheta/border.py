@@ -73,11 +73,20 @@ def _taken(adapter: Any, name: str, value: Any) -> Any:
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         shown = repr(value)
-        shown = shown if len(shown) < 60 else f"a {type(value).__name__}"
-        # a run is not its model, and both are at hand
-        hint = " Give its .model." if name == "model" and hasattr(value, "model") else ""
+        shown = shown if len(shown) < 60 and "\n" not in shown else f"a {type(value).__name__}"
+        hint = _hint(name, value)
         message = f"{name} cannot be {shown}: {reason[0].lower()}{reason[1:]}.{hint}"
         raise PthetaError(message) from None
+
+
+def _hint(name: str, value: Any) -> str:
+    """What to do instead, where it is plain what was meant."""
+    # a run is not its model, and both are at hand
+    if name == "model" and hasattr(value, "model"):
+        return " Give its .model."
+    if name == "data" and hasattr(value, "shape"):
+        return " Load it first: ptheta.load_data takes files, arrays and tables."
+    return ""
 
 
 @cache

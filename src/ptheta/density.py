@@ -61,8 +61,9 @@ def densities(
 
     Arguments:
         model: The model.
-        x: The rows: a tensor with shape (rows, *space.shape), or an array, a list or a table of
-            pandas as `ptheta.load_rows` reads it.
+        x: The rows: a tensor of codes with shape (rows, *space.shape), as the splits of loaded data
+            hold them, so that levels count from 0; or an array, a list or a table of pandas, with
+            values as they were written, as `ptheta.load_rows` reads them.
         context: What they are conditioned on, with shape (rows, *context_shape).
         space: The space of the data.
         verb: The density that is asked for, such as ``log_prob_estimate`` where the exact one is

@@ -28,6 +28,7 @@ __all__ = [
     "SupportsScore",
     "SupportsUnnormalizedLogProb",
     "capabilities",
+    "checked_particles",
     "density_kind",
     "density_verb",
     "summary",
@@ -310,6 +311,17 @@ def capabilities(model: object) -> tuple[Capability, ...]:
         The names of the methods that it has, in the order of the table in the conventions.
     """
     return tuple(name for name, protocol in _CAPABILITIES.items() if isinstance(model, protocol))
+
+
+def checked_particles(particles: int) -> int:
+    """The number of particles of a bound.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if particles < 1:
+        raise ValueError(f"a bound takes at least one particle, got {particles}")
+    return particles
 
 
 def summary(model: object) -> str:

@@ -179,3 +179,23 @@ def test_what_lies_nowhere_has_no_latent_and_no_example():
         model.encode(torch.tensor([[0, 4], [0, 5], [-1, 0]]))
     with pytest.raises(ValueError, match="latents must be finite"):
         model.decode(torch.tensor([[0.0, torch.nan]]))
+
+
+@pytest.mark.parametrize("n", [-1, 2.5, "3"])
+def test_a_number_of_draws_that_is_none_is_refused_in_a_sentence(n):
+    with pytest.raises(ValueError, match="expected a whole number of draws, got"):
+        build("realnvp", Real((2,))).model.sample(n)
+
+
+def test_what_is_no_tensor_is_refused_with_what_takes_it():
+    model = build("realnvp", Real((2,))).model
+    for x in ([[0.0, 1.0]], torch.zeros(1, 2).numpy()):
+        with pytest.raises(ValueError, match=r"expected a tensor, got .*ptheta.densities takes"):
+            model.log_prob(x)
+
+
+@pytest.mark.parametrize("recipe", ["realnvp", "vae", "ddpm"])
+def test_a_bound_by_no_particles_is_refused(recipe):
+    model = build(recipe, Discrete((2,), 4)).model
+    with pytest.raises(ValueError, match="at least one particle, got 0"):
+        model.elbo(torch.zeros(3, 2, dtype=torch.uint8), particles=0)

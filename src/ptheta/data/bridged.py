@@ -56,6 +56,7 @@ from ptheta.protocols import (
     SupportsLogProbEstimate,
     SupportsSample,
     SupportsSampleTempered,
+    checked_particles,
 )
 from ptheta.spaces import Space
 
@@ -244,7 +245,7 @@ class BridgedEstimatedFlowBound(BridgedFlowBound):
     model: _EstimatedFlow
 
     def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """As `BridgedEstimate.log_prob_estimate`."""
+        """An estimate of the bound with one particle, in nats, with shape (batch,)."""
         return estimate_across(self, x, context)
 
 
@@ -284,7 +285,7 @@ def _dequantised_bound(
     c: Tensor | None,
     particles: int,
 ) -> Tensor:
-    draws = torch.stack([_log_prob(self, x, c) for _ in range(particles)])
+    draws = torch.stack([_log_prob(self, x, c) for _ in range(checked_particles(particles))])
     return draws.logsumexp(dim=0) - math.log(particles)
 
 

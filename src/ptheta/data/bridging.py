@@ -92,7 +92,7 @@ def dequantising(
             f"unordered categories have no place on the reals{_named(space, categorical)}."
         )
     if logit and not isinstance(space, Discrete):
-        raise PthetaError(f"a logit is for levels, and this is {space.describe()}.")
+        raise PthetaError(f"a logit is for levels, and this is {space.describe()}: leave it out.")
     if isinstance(space, Table) and space.missing:
         gaps = torch.tensor([column.missing for column in space.columns])
         raise PthetaError(

@@ -68,7 +68,13 @@ class Bridged(Joined[M]):
 
     @torch.no_grad()
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:
-        """Draws, with shape (n, *space.shape), inside the space."""
+        """Draws, with shape (n, *space.shape), inside the space.
+
+        Raises:
+            ValueError: The number is not a whole one, or is negative.
+        """
+        if not isinstance(n, int) or n < 0:
+            raise ValueError(f"expected a whole number of draws, got {n!r}")
         return self.bridge.to_data(self.model.sample(n, context)).to(self.space.dtype)
 
 
@@ -76,8 +82,13 @@ def checked(self: Joined[Any], x: Tensor) -> Tensor:
     """Examples of the shape of the space.
 
     Raises:
-        ValueError: They have another shape.
+        ValueError: They are no tensor, or have another shape.
     """
+    if not isinstance(x, Tensor):
+        raise ValueError(
+            f"expected a tensor, got a {type(x).__name__}; ptheta.densities takes arrays, lists "
+            "and tables too"
+        )
     if x.shape[1:] != self.space.shape:
         raise ValueError(
             f"expected examples of shape (batch, {', '.join(map(str, self.space.shape))}), got "

@@ -22,6 +22,7 @@ from ptheta.inference.divergence import estimated, exact
 from ptheta.inference.probability_flow import Divergence, Solver, carried, carried_and_change
 from ptheta.inference.variational import variational_bound
 from ptheta.noising import Path, SupportsPredict
+from ptheta.protocols import checked_particles
 
 Sampler = Callable[[Predict, Path, Tensor, Tensor], Tensor]
 """From a denoiser, its path, noise and descending times to draws, as in `inference.denoising`."""
@@ -97,9 +98,13 @@ class WithReverseChain(WithDenoising):
             context: What they are conditioned on.
             particles: What the number of levels that are drawn is multiplied by: the bound has less
                 noise then, and is no tighter.
+
+        Raises:
+            ValueError: There are no particles.
         """
+        levels = self.levels * checked_particles(particles)
         predict = _given(self.model, context)
-        return variational_bound(predict, self.chain, x, levels=self.levels * particles)
+        return variational_bound(predict, self.chain, x, levels=levels)
 
 
 class _Flow(WithDenoising):

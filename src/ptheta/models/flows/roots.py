@@ -3,6 +3,7 @@
 __all__ = ["increasing_root"]
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ def increasing_root(
 
 
 @torch.no_grad()
-def _found(
+def _search(
     function: Callable[[Tensor], tuple[Tensor, Tensor]], low: Tensor, high: Tensor, sought: str
 ) -> Tensor:
     x = (low + high) / 2
@@ -69,3 +70,7 @@ def _found(
         if bool(done.all()):
             return x
     raise NotConverged(sought, rows=int((~done).sum()), of=done.numel(), steps=_STEPS)
+
+
+# it stops by what it finds, which a compiled graph cannot
+_found = cast(Callable[..., Tensor], torch.compiler.disable(_search))

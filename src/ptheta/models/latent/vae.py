@@ -17,6 +17,7 @@ from ptheta.models.heads.head import Factorised, Head
 from ptheta.networks.context import ContextFeatures
 from ptheta.networks.features import Features
 from ptheta.networks.mlp import MLP
+from ptheta.protocols import checked_particles
 from ptheta.spaces import Categorical, Real, Space
 
 
@@ -118,9 +119,12 @@ class VAE(nn.Module):
             x: The examples, with shape (batch, *space.shape); NaN is missing.
             context: What they are conditioned on.
             particles: The number of latents drawn for each; more give a tighter bound.
+
+        Raises:
+            ValueError: There are no particles.
         """
         mean, scale = self.posterior(x, context)
-        if particles == 1:
+        if checked_particles(particles) == 1:
             z = mean + scale * torch.randn_like(mean)
             return self.likelihood(z, context).log_prob(x) - _divergence(mean, scale)
         eps = torch.randn(particles, *mean.shape, device=mean.device, dtype=mean.dtype)

@@ -1,0 +1,150 @@
+"""Boltzmann machines on binarised MNIST: mean test log-probabilities, the constant annealed.
+
+    python benchmarks/boltzmann.py [--minutes 60] [--out runs/boltzmann] [run ...]
+
+Each run trains for so many minutes more, in a folder of its own, and `benchmarks/boltzmann.md` is
+written afresh from all folders. `--minutes 0` only measures. The constant of a machine is annealed
+forwards, from independent units, whose mean lies below the constant, and backwards, from draws of
+the machine by long chains, whose mean lies above it as far as the draws are draws. Of deep machines
+it is their bound that is so bracketed.
+"""
+
+from timing import machine  # isort: skip
+
+import argparse
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import ptheta
+from ptheta.inference.gibbs import BlockGibbs
+from ptheta.inference.importance import annealed_importance
+from ptheta.inference.kernels import Target
+
+TABLE = Path(__file__).with_suffix(".md")
+TEMPERATURES, CHAINS, SWEEPS = 10_000, 100, 5_000
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A run.
+
+    Arguments:
+        recipe: The recipe.
+        published: The figure that was published.
+        settings: The settings that differ from the defaults.
+    """
+
+    recipe: str
+    published: str
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+RUNS = {
+    "RBM, 500 units, PCD": Machine("rbm", "-86.34 (CD-25)", {"hidden_features": 500}),
+    "RBM, 500 units, CD-1": Machine(
+        "rbm", "-125.53 (CD-1)", {"hidden_features": 500, "objective": "cd"}
+    ),
+    "DBN, 500-500": Machine("dbn", "-86.22 (500-2000)", {"hidden_features": 500}),
+    "DBM, 500-500": Machine("dbm", "-84.62 (500-1000)", {"hidden_features": 500}),
+}
+
+
+def train(name: str, folder: Path, minutes: float) -> None:
+    before = json.loads((folder / "run.json").read_text())["seconds"] if folder.exists() else 0.0
+    run = RUNS[name]
+    ptheta.fit(
+        "binarized-mnist",
+        run.recipe,
+        settings=run.settings,
+        seconds=before + 60 * minutes,
+        out=folder,
+        resume=folder.exists(),
+    )
+
+
+@torch.no_grad()
+def measure(folder: Path) -> dict[str, Any]:
+    """The mean bound of test rows up to the constant, and that annealed both ways."""
+    run = ptheta.load(folder)
+    model: Any = run.model
+    within = model.model.model  # within the sampler, within the bridge
+    top = getattr(within, "machine", within)
+    bound = getattr(within, "unnormalized_elbo", within.unnormalized_log_prob)
+    test = ptheta.load_data(run.data).test.x[:]
+    with ptheta.seeded(0):
+        unnormalised = torch.cat([bound(rows.float()) for rows in test.split(500)]).mean().item()
+        start = top.tempered(0.0)
+        betas = torch.linspace(0, 1, TEMPERATURES + 1).tolist()
+
+        def anneal(x: torch.Tensor, betas: list[float]) -> tuple[float, float, float]:
+            found = annealed_importance(
+                lambda beta: Target(top.tempered(beta)), BlockGibbs(), x, betas
+            )
+            mean = found.log_weights.mean().item()
+            return found.value, found.error, mean
+
+        log_start = start.log_partition_at_start().item()
+        up, error, below = anneal(start.start(CHAINS), betas)
+        x = start.start(CHAINS)
+        for _ in range(SWEEPS):
+            x = top.gibbs(x)
+        _, _, above = anneal(x, betas[::-1])
+    return {
+        "estimate": unnormalised - log_start - up,
+        "error": error,
+        "at_most": unnormalised - log_start - below,
+        "at_least": unnormalised - log_start + above,
+        "steps": run.steps,
+        "seconds": run.seconds,
+    }
+
+
+def row(name: str, folder: Path) -> str:
+    run, kept = RUNS[name], folder.with_suffix(".json")
+    found = measure(folder)
+    kept.write_text(json.dumps(found))
+    options = "".join(f" --set {k}={v}" for k, v in run.settings.items())
+    return (
+        f"| {name} | {run.published} | {found['estimate']:.2f} ± {found['error']:.2f} "
+        f"| {found['at_least']:.2f} to {found['at_most']:.2f} "
+        f"| {found['seconds'] / 60:.0f} min, {found['steps']} steps "
+        f"| `ptheta fit binarized-mnist {run.recipe}{options}` | {machine()} |"
+    )
+
+
+def tables(out: Path) -> str:
+    lines = [
+        "# Boltzmann machines on binarised MNIST",
+        "",
+        "Written by `python benchmarks/boltzmann.py`. Mean log-probability of the test rows in",
+        f"nats, the constant annealed forwards in {TEMPERATURES:,} steps of {CHAINS} chains; from",
+        "below by the constant annealed backwards from the ends of chains of",
+        f"{SWEEPS:,} sweeps, to above by the mean of its logarithms forwards.",
+        "",
+        "| run | published | test | between | training | command | machine |",
+        "| --- | ---: | ---: | --- | --- | --- | --- |",
+    ]
+    folders = {name: out / name.replace(",", "").replace(" ", "-") for name in RUNS}
+    lines += [row(name, at) for name, at in folders.items() if (at / "run.json").exists()]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("runs", nargs="*", default=list(RUNS), help="; ".join(RUNS))
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--out", type=Path, default=Path("runs/boltzmann"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in options.runs if options.minutes else ():
+        train(name, options.out / name.replace(",", "").replace(" ", "-"), options.minutes)
+    TABLE.write_text(tables(options.out))
+    print(tables(options.out))
+
+
+if __name__ == "__main__":
+    main()
