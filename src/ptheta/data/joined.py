@@ -73,12 +73,11 @@ class Bridged(Joined[M]):
         Raises:
             ValueError: The number is not a whole one, or is negative.
         """
-        if not isinstance(n, int) or n < 0:
-            raise ValueError(f"expected a whole number of draws, got {n!r}")
-        return self.bridge.to_data(self.model.sample(n, context)).to(self.space.dtype)
+        drawn = self.model.sample(_number_of_draws(n), context)
+        return self.bridge.to_data(drawn).to(self.space.dtype)
 
 
-def checked(self: Joined[Any], x: Tensor) -> Tensor:
+def checked(self: Joined[Any], x: object) -> Tensor:
     """Examples of the shape of the space.
 
     Raises:
@@ -111,3 +110,9 @@ def inside(self: Joined[Any], x: Tensor, log_prob: Tensor) -> Tensor:
     found = self.space.contains(x)
     undefined = ~found & ~x.isfinite().flatten(1).all(dim=1)
     return log_prob.where(found, -torch.inf).masked_fill(undefined, torch.nan)
+
+
+def _number_of_draws(n: object) -> int:
+    if not isinstance(n, int) or n < 0:
+        raise ValueError(f"expected a whole number of draws, got {n!r}")
+    return n
