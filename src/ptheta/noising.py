@@ -45,10 +45,14 @@ class Prediction(NamedTuple):
     Arguments:
         data: :math:`\hat x = \mathbb{E}[x \mid x_t]`, shaped as the examples.
         noise: :math:`\hat \epsilon = \mathbb{E}[\epsilon \mid x_t]`, shaped as the examples.
+        spread: Where the variance of a step back lies between the least and the most that it can
+            be, in its logarithm, from 0 to 1, shaped as the examples; None where the least is
+            taken.
     """
 
     data: Tensor
     noise: Tensor
+    spread: Tensor | None = None
 
 
 @runtime_checkable

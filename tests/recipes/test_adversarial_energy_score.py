@@ -17,6 +17,7 @@ from ptheta.objectives.types import Batch
 from ptheta.protocols import density_kind, density_verb
 from ptheta.recipes.registry import build
 from ptheta.spaces import Binary, Categorical, Discrete, Real
+from ptheta.testing import checks
 from ptheta.testing.examples import example_rows
 
 OBJECTIVES = ("pcd", "cd", "sm", "ssm", "dsm", "mdsm", "nce", "fce")
@@ -279,3 +280,35 @@ def test_draws_of_ncsn_cost_about_the_same_at_every_size():
 def test_levels_in_the_wrong_order_are_one_sentence():
     with pytest.raises(PthetaError, match="sigma_min < sigma_max"):
         build("ncsn", Real((2,)), settings={"sigma_min": 3.0, "sigma_max": 1.0})
+
+
+LEARNED = [
+    (Real((2,)), None, {}),
+    (Real((2,)), Categorical(categories=3), {"guidance": 1.0}),
+    (Discrete((1, 4, 4), 5, layout="image"), None, {"network": "unet", "hidden_features": 8}),
+    (
+        Discrete((1, 4, 4), 5, layout="image"),
+        None,
+        {"network": "transformer", "hidden_features": 8, "blocks": 1},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("space", "context", "settings"), LEARNED, ids=["plane", "guided", "unet", "transformer"]
+)
+def test_learned_variances_keep_the_contract(space, context, settings):
+    settings = {"variance": "learned", "levels": 50, "sample_steps": 20, **settings}
+    found = list(checks(lambda: build("ddpm", space, context, settings), space, context, steps=6))
+    for check in found:
+        check.run()
+
+
+def test_learned_variances_and_a_classifier_are_refused_together():
+    with pytest.raises(PthetaError, match="guided by a classifier has variance=least"):
+        build(
+            "ddpm",
+            Real((2,)),
+            Categorical(categories=3),
+            {"variance": "learned", "guided_by": "classifier"},
+        )

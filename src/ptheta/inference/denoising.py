@@ -8,7 +8,8 @@ From a time t to an earlier one s, with the data that are predicted, :math:`\hat
     \sigma_t^2 - \frac{\alpha_t^2}{\alpha_s^2} \sigma_s^2 \right) .
 
 With :math:`\eta = 1` that is the reverse chain of DDPM, whose noise has the variance :math:`\tau^2`
-of the forward chain given the data; with :math:`\eta = 0` it is DDIM, the probability flow in steps
+of the forward chain given the data, or more where the denoiser says so; with :math:`\eta = 0` it is
+DDIM, the probability flow in steps
 that are exact where the prediction stands still. Nothing is divided by :math:`\alpha_t`, so that a
 path may end in noise alone.
 
@@ -21,7 +22,7 @@ References:
     2022), https://arxiv.org/abs/2211.01095, algorithms 1 and 2
 """
 
-__all__ = ["Predict", "ancestral", "ddim", "heun", "multistep", "spaced"]
+__all__ = ["Predict", "ancestral", "ddim", "heun", "multistep", "spaced", "widening"]
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -77,16 +78,48 @@ def ddim(predict: Predict, path: Path, x: Tensor, times: Tensor, *, eta: float =
     kept = (sigma_s.square() - fresh.square()).clamp(min=0).sqrt() / sigma_t
     drift = alpha_s - kept * alpha_t
     # as numbers, and all at once: beside a small network tensors of one number are dear
-    rows = zip(times, drift.tolist(), kept.tolist(), fresh.tolist(), strict=False)
-    for t, of_data, of_noised, of_fresh in rows:
-        x = predict(x, t).data.mul(of_data).add(x, alpha=of_noised)
+    ratios = widening(path, times[:-1], times[1:]).tolist()
+    rows = zip(times, drift.tolist(), kept.tolist(), fresh.tolist(), ratios, strict=False)
+    for t, of_data, of_noised, of_fresh, ratio in rows:
+        found = predict(x, t)
+        x = found.data.mul(of_data).add(x, alpha=of_noised)
         if eta:
-            x = x.add_(torch.randn_like(x), alpha=of_fresh)
+            noise = torch.randn_like(x)
+            if found.spread is not None:
+                noise.mul_((found.spread * (ratio / 2)).exp())
+            x = x.add_(noise, alpha=of_fresh)
     return predict(x, times[-1]).data
+
+
+def widening(path: Path, t: Tensor, s: Tensor) -> Tensor:
+    r"""The log of the ratio of the most to the least variance that a step back may have.
+
+    .. math:: \log \frac{\sigma_t^2}{\alpha_t^2 + \sigma_t^2}
+        - \log \frac{\sigma_s^2}{\alpha_s^2 + \sigma_s^2}
+
+    The least is that of the forward chain given the data, the most that of the forward chain of
+    data of unit variance, which a step back would have if it knew nothing of the data.
+
+    References:
+        Improved Denoising Diffusion Probabilistic Models (Nichol & Dhariwal, 2021),
+        https://arxiv.org/abs/2102.09672, section 3.1, where they are :math:`\tilde\beta` and
+        :math:`\beta`
+
+    Arguments:
+        path: The path.
+        t: Where the steps begin.
+        s: Where they end, nearer to the data.
+
+    Returns:
+        The logs of the ratios, shaped as the times.
+    """
+    return _log_share(path, t) - _log_share(path, s)
 
 
 def ancestral(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:
     """Draws by the reverse chain, as `ddim` with all noise drawn anew.
+
+    Where the denoiser says how wide steps back are, the noise is as wide.
 
     Arguments:
         predict: The denoiser.
@@ -166,6 +199,12 @@ def _moved(path: Path, x: Tensor, t: Tensor, s: Tensor, data: Tensor) -> Tensor:
 def _log_ratio(path: Path, t: Tensor) -> Tensor:
     alpha, sigma = _at(path, t)
     return alpha.log() - sigma.log()
+
+
+def _log_share(path: Path, t: Tensor) -> Tensor:
+    """The log of the share that noise has of the variance."""
+    alpha, sigma = _at(path, t)
+    return 2 * sigma.log() - (alpha.square() + sigma.square()).log()
 
 
 def _at(path: Path, t: Tensor) -> tuple[Tensor, Tensor]:

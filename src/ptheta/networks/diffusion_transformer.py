@@ -31,6 +31,7 @@ class DiffusionTransformer(nn.Module):
         heads: The number of heads of attention.
         patch: The side of a patch; images are padded to whole patches.
         dropout: The share of what a block adds that is dropped in training.
+        out_channels: The number of channels that come out; None means as many as go in.
 
     Raises:
         ValueError: The heads do not divide the hidden features.
@@ -51,6 +52,7 @@ class DiffusionTransformer(nn.Module):
         heads: int = 4,
         patch: int = 4,
         dropout: float = 0.0,
+        out_channels: int | None = None,
     ) -> None:
         super().__init__()
         if hidden_features % heads:
@@ -70,12 +72,12 @@ class DiffusionTransformer(nn.Module):
         self.places = nn.Parameter(0.02 * torch.randn(places, hidden_features))
         self.blocks = nn.ModuleList(_Block(hidden_features, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(hidden_features)
-        self.leave = nn.Linear(hidden_features, self.folded.channels)
+        self.leave = nn.Linear(hidden_features, (out_channels or shape[0]) * patch**2)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Maps images, with shape (batch, channels, height, width), to such.
+        """Maps images, with shape (batch, channels, height, width), to those of out_channels.
 
         Arguments:
             x: The images.

@@ -46,6 +46,7 @@ class UNet(nn.Module):
         blocks: The number of blocks at each on the way down; there is one more on the way up.
         patch: The side of a patch that is folded into channels.
         dropout: The share of values within blocks dropped in training.
+        out_channels: The number of channels that come out; None means as many as go in.
 
     Raises:
         ValueError: The hidden channels do not make groups.
@@ -67,6 +68,7 @@ class UNet(nn.Module):
         blocks: int = 2,
         patch: int = 1,
         dropout: float = 0.0,
+        out_channels: int | None = None,
     ) -> None:
         super().__init__()
         if hidden_channels % _GROUPS:
@@ -107,11 +109,11 @@ class UNet(nn.Module):
         self.leave = nn.Sequential(
             nn.GroupNorm(_GROUPS, width),
             nn.SiLU(),
-            _zero(nn.Conv2d(width, self.folded.channels, 3, padding=1)),
+            _zero(nn.Conv2d(width, (out_channels or channels) * patch**2, 3, padding=1)),
         )
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Maps images, with shape (batch, channels, height, width), to such.
+        """Maps images, with shape (batch, channels, height, width), to those of out_channels.
 
         Arguments:
             x: The images.

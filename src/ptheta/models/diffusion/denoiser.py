@@ -1,6 +1,6 @@
 """A denoiser on the reals, at every time of a path."""
 
-__all__ = ["Denoiser"]
+__all__ = ["Denoiser", "SpreadDenoiser"]
 
 from collections.abc import Callable
 
@@ -87,11 +87,12 @@ class Denoiser(nn.Module):
         condition = self._condition(self.level(alpha, sigma), context, len(x))
         alpha, sigma = over(alpha, x), over(sigma, x)
         scale = (alpha.square() + sigma.square()).rsqrt()
-        departure = self.network(scale * x, condition)
+        departure, spread = self._of_network(scale * x, condition)
         mixed = scale.square() * x
         return Prediction(
             data=alpha * mixed + sigma * scale * departure,
             noise=sigma * mixed - alpha * scale * departure,
+            spread=spread,
         )
 
     def score(
@@ -112,6 +113,10 @@ class Denoiser(nn.Module):
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device).reshape(-1)
         return -self.predict(x, context, t=t).noise / over(self.path.sigma(t), x)
 
+    def _of_network(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor | None]:
+        """F, and where variances lie, if the network says."""
+        return self.network(x, condition), None
+
     def _condition(self, level: Tensor, context: Tensor | None, rows: int) -> Tensor:
         """What the network is told, for each row or for all alike."""
         if not self.context.features:
@@ -128,3 +133,34 @@ class Denoiser(nn.Module):
         features = self.context(context, rows)
         assert features is not None
         return torch.cat([level, seen * features, seen], dim=1)
+
+
+class SpreadDenoiser(Denoiser):
+    r"""A denoiser that also says how wide steps back are.
+
+    Its network has twice the outputs, of which the second half says where, in the logarithm, the
+    variance of each value lies between that of a step back given the data and that of data of unit
+    variance:
+
+    .. math:: \log \sigma^2 = (1 - u) \log \sigma^2_\text{least} + u \log \sigma^2_\text{most} .
+
+    It starts at the least.
+
+    References:
+        Improved Denoising Diffusion Probabilistic Models (Nichol & Dhariwal, 2021),
+        https://arxiv.org/abs/2102.09672, equation 15, with a sigmoid that keeps u within [0, 1]
+
+    Arguments:
+        path: The path from data to noise.
+        network: Makes the network from the number of features of its condition: a module from
+            examples and their condition to twice as many channels, or features.
+        context_space: What examples are conditioned on.
+        hidden_contexts: The share of examples whose context is hidden in training.
+    """
+
+    def _of_network(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor | None]:
+        departure, spread = self.network(x, condition).chunk(2, dim=1)
+        return departure, torch.sigmoid(spread - _START)
+
+
+_START = 3.0  # networks start at zero, and variances near the least, where draws are sharp

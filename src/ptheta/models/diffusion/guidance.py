@@ -58,6 +58,7 @@ class ClassifierFree(nn.Module):
         return Prediction(
             given.data + self.weight * (given.data - free.data),
             given.noise + self.weight * (given.noise - free.noise),
+            given.spread,
         )
 
 

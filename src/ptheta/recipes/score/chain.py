@@ -7,9 +7,12 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
+from ptheta.errors import PthetaError
 from ptheta.inference.denoising import ancestral, ddim, heun, multistep
 from ptheta.inference.diffusing import Sampler, WithReverseChain
+from ptheta.models.diffusion.denoiser import Denoiser, SpreadDenoiser
 from ptheta.models.diffusion.paths import Cosine, Even, VariancePreserving
+from ptheta.objectives.hybrid_denoising import HybridDenoising
 from ptheta.objectives.noised_classes import DenoisingAndClassifying
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
 from ptheta.objectives.types import Objective
@@ -40,6 +43,7 @@ def ddpm(
     *,
     schedule: Literal["cosine", "linear"] = "cosine",
     levels: Annotated[int, Ge(2)] = 1000,
+    variance: Literal["least", "learned"] = "least",
     sampler: Literal["ancestral", "ddim", "heun", "multistep"] = "ancestral",
     sample_steps: Count = 250,
     guidance: NonNegative | None = None,
@@ -64,7 +68,7 @@ def ddpm(
         Denoising Diffusion Probabilistic Models (Ho, Jain & Abbeel, 2020),
         https://arxiv.org/abs/2006.11239
         Improved Denoising Diffusion Probabilistic Models (Nichol & Dhariwal, 2021),
-        https://arxiv.org/abs/2102.09672, for the cosine schedule
+        https://arxiv.org/abs/2102.09672, for the cosine schedule and variances that are learned
         Denoising Diffusion Implicit Models (Song, Meng & Ermon, 2021),
         https://arxiv.org/abs/2010.02502, for `ddim`
         DPM-Solver++ (Lu et al., 2022), https://arxiv.org/abs/2211.01095, for `multistep`
@@ -79,6 +83,8 @@ def ddpm(
         schedule: How data turn into noise: at a steady angle (cosine), or by noise that grows
             linearly (linear).
         levels: The number of levels.
+        variance: The variance of steps back: the least that is possible, which is that of a chain
+            that knows the data, or learned.
         sampler: How draws are taken: by the chain itself (ancestral), or along its probability
             flow by steps of first order (ddim), or of second, with two predictions a step (heun)
             or one (multistep).
@@ -103,13 +109,25 @@ def ddpm(
         if schedule == "cosine"
         else VariancePreserving(levels=levels)
     )
-    seen = backbone(space, network, hidden_features=hidden_features, blocks=blocks, dropout=dropout)
+    learned = variance == "learned"
+    seen = backbone(
+        space,
+        network,
+        hidden_features=hidden_features,
+        blocks=blocks,
+        dropout=dropout,
+        outputs=2 if learned else 1,
+    )
     if guided_by == "classifier":
+        if learned:
+            raise PthetaError("a denoiser guided by a classifier has variance=least; leave it out.")
         model = leaning = with_classifier(path, context_space, seen, guidance=guidance or 0.0)
         objective: Objective[Any] = DenoisingAndClassifying()
     else:
-        model = denoiser(path, context_space, seen.make, guidance=guidance)
-        leaning, objective = guided(model, guidance), MultiLevelDenoisingScoreMatching()
+        kind = SpreadDenoiser if learned else Denoiser
+        model = denoiser(path, context_space, seen.make, guidance=guidance, kind=kind)
+        leaning = guided(model, guidance)
+        objective = HybridDenoising() if learned else MultiLevelDenoisingScoreMatching()
     drawn = WithReverseChain(
         leaning,
         seen.shape,

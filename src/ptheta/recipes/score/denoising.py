@@ -64,6 +64,7 @@ def backbone(
     hidden_features: int | None,
     blocks: int | None,
     dropout: float,
+    outputs: int = 1,
 ) -> Backbone:
     """The network of a denoiser, and the way to what it sees.
 
@@ -74,6 +75,7 @@ def backbone(
         blocks: The number of its blocks; None means 3 of a perceptron, 1 of a U-Net at each
             resolution, and 4 of a Transformer.
         dropout: The share of hidden units dropped in training.
+        outputs: The number of outputs for each value of an example.
 
     Raises:
         PthetaError: The network is for images, and examples are none, or it cannot be as wide.
@@ -84,7 +86,7 @@ def backbone(
         width = hidden_features or default_width(features)
 
         def make(told: int) -> nn.Module:
-            return ResidualMLP(features, features, width, blocks or 3, told, dropout)
+            return ResidualMLP(features, outputs * features, width, blocks or 3, told, dropout)
 
         return Backbone(dequantising(space), (features,), make)
     if image is None:
@@ -94,11 +96,12 @@ def backbone(
         )
     of_images = _transformer if network == "transformer" else _unet
     bridge = dequantising(space, flat=False, together=True)
-    return Backbone(bridge, image, of_images(image, hidden_features, blocks, dropout))
+    made = of_images(image, hidden_features, blocks, dropout, outputs * image[0])
+    return Backbone(bridge, image, made)
 
 
 def _unet(
-    image: tuple[int, int, int], width: int | None, blocks: int | None, dropout: float
+    image: tuple[int, int, int], width: int | None, blocks: int | None, dropout: float, out: int
 ) -> Callable[[int], nn.Module]:
     patch, levels = _patch(image), 2
     while max(image[1:]) > _COARSEST * patch * 2 ** (levels - 1):
@@ -111,11 +114,12 @@ def _unet(
         blocks=blocks or 1,
         patch=patch,
         dropout=dropout,
+        out_channels=out,
     )
 
 
 def _transformer(
-    image: tuple[int, int, int], width: int | None, blocks: int | None, dropout: float
+    image: tuple[int, int, int], width: int | None, blocks: int | None, dropout: float, out: int
 ) -> Callable[[int], nn.Module]:
     return lambda told: DiffusionTransformer(
         image,
@@ -124,6 +128,7 @@ def _transformer(
         layers=blocks or 4,
         patch=2 * _patch(image),
         dropout=dropout,
+        out_channels=out,
     )
 
 
@@ -145,6 +150,7 @@ def denoiser(
     network: Callable[[int], nn.Module],
     *,
     guidance: float | None = None,
+    kind: type[Denoiser] = Denoiser,
 ) -> Denoiser:
     """A denoiser, which learns to do without its context where that is to guide draws.
 
@@ -153,6 +159,7 @@ def denoiser(
         context_space: What examples are conditioned on.
         network: Makes its network from the number of features of its condition.
         guidance: The weight of guidance, if any.
+        kind: The denoiser; `SpreadDenoiser` has two outputs for each value.
 
     Raises:
         PthetaError: There is guidance, and nothing to guide by.
@@ -163,7 +170,7 @@ def denoiser(
             "nothing; name labels or columns as their context, or leave guidance out."
         )
     hidden = 0.0 if guidance is None else _HIDDEN
-    return Denoiser(path, network, context_space, hidden_contexts=hidden)
+    return kind(path, network, context_space, hidden_contexts=hidden)
 
 
 def least_noise(space: Space, default: float) -> float:
