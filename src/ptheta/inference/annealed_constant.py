@@ -6,7 +6,7 @@ __all__ = [
     "MachineWithGibbs",
     "SupportsDeepMachine",
     "SupportsTempered",
-    "SupportsTempering",
+    "SupportsAnnealing",
 ]
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class SupportsTempered(SupportsGibbs, Protocol):
         ...
 
 
-class SupportsTempering(SupportsGibbs, Protocol):
+class SupportsAnnealing(SupportsGibbs, Protocol):
     """A machine, and all that lie between it and units that are independent."""
 
     def tempered(self, beta: float) -> SupportsTempered:
@@ -73,17 +73,17 @@ class AnnealedConstant:
         self._weights: list[Tensor] = []
         self._found: tuple[Tensor, LogRatio] | None = None
 
-    def of(self, machine: SupportsTempering) -> Tensor:
+    def of(self, machine: SupportsAnnealing) -> Tensor:
         """The estimate of log Z, a scalar; its own mean lies below the truth."""
         log_z, ratio = self._ratio(machine)
         return log_z + ratio.value
 
-    def error(self, machine: SupportsTempering) -> float:
+    def error(self, machine: SupportsAnnealing) -> float:
         """The standard error of the estimate, by the spread of the chains' weights."""
         return self._ratio(machine)[1].error
 
     @torch.no_grad()
-    def _ratio(self, machine: SupportsTempering) -> tuple[Tensor, LogRatio]:
+    def _ratio(self, machine: SupportsAnnealing) -> tuple[Tensor, LogRatio]:
         weights = [weight.detach() for weight in machine.parameters()]
         same = len(weights) == len(self._weights) and all(map(torch.equal, weights, self._weights))
         if self._found is None or not same:
@@ -110,10 +110,10 @@ class MachineWithGibbs(WithGibbs):
         steps: The number of sweeps of each draw.
     """
 
-    model: SupportsTempering
+    model: SupportsAnnealing
 
     def __init__(
-        self, model: SupportsTempering, constant: AnnealedConstant, *, steps: int = 1000
+        self, model: SupportsAnnealing, constant: AnnealedConstant, *, steps: int = 1000
     ) -> None:
         super().__init__(model, steps=steps)
         self.constant = constant
@@ -127,7 +127,7 @@ class SupportsDeepMachine(Protocol):
     """Layers around a machine, whose density is bounded up to the machine's constant."""
 
     @property
-    def machine(self) -> SupportsTempering:
+    def machine(self) -> SupportsAnnealing:
         """The machine."""
         ...
 

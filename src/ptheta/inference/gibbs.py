@@ -1,6 +1,6 @@
 """Gibbs transitions of models that know their own conditionals."""
 
-__all__ = ["BlockGibbs", "GibbsState", "SupportsGibbs"]
+__all__ = ["BlockGibbs", "GibbsState", "SupportsGibbs", "SupportsTempering"]
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -25,13 +25,22 @@ class SupportsGibbs(SupportsUnnormalizedLogProb, Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsTempering(SupportsGibbs, Protocol):
+    """A model, and flatter ones on the way to one whose variables are independent."""
+
+    def tempered(self, beta: float) -> SupportsGibbs:
+        """The model at beta, from 0, where its variables are independent, to 1."""
+        ...
+
+
 class GibbsState(NamedTuple):
     """Where the chains are.
 
     Arguments:
         x: The positions, with shape (chains, *shape).
         step_size: Not looked at: Gibbs transitions have none.
-        acceptance: 1, since every draw is taken.
+        acceptance: The share of what was proposed that was taken: 1 of sweeps alone.
     """
 
     x: Tensor

@@ -6,7 +6,7 @@ from torch import nn
 
 from ptheta.inference.adapters import WithMCMC
 from ptheta.inference.langevin import MALA
-from ptheta.models.energy.composition import Mixture, Product
+from ptheta.models.energy.composition import Given, Mixture, Product
 from ptheta.protocols import capabilities
 
 
@@ -75,3 +75,31 @@ def test_each_density_needs_a_weight(kind):
 def test_a_mixture_has_no_negative_part():
     with pytest.raises(ValueError, match="must be above 0"):
         Mixture([ONE, TWO], [1.0, -0.5])
+
+
+class Shifted(nn.Module):
+    """A Gaussian of unit variance whose mean of one value is the context."""
+
+    def __init__(self, place):
+        super().__init__()
+        self.place = place
+
+    def unnormalized_log_prob(self, x, context=None):
+        mean = torch.zeros_like(x)
+        mean[:, self.place] = context.to(x)
+        return -(x - mean).square().sum(dim=1) / 2
+
+
+class Standard(nn.Module):
+    def unnormalized_log_prob(self, x, context=None):
+        return -x.square().sum(dim=1) / 2
+
+
+def test_attributes_learned_apart_are_asked_for_together():
+    # each density conditions one value, and that of all data is divided out once
+    across, along = Given(Shifted(0), torch.tensor(2.0)), Given(Shifted(1), torch.tensor(-1.0))
+    both = Product([across, along, Standard()], [1.0, 1.0, -1.0])
+    x = torch.randn(100, 2)
+    assert gaps(both, Gaussian([2.0, -1.0], 1.0), x) < 1e-4
+    torch.testing.assert_close(both.score(x), torch.tensor([2.0, -1.0]) - x)
+    torch.testing.assert_close(across.score(x), torch.tensor([2.0, 0.0]) - x)

@@ -10,7 +10,7 @@ References:
     https://arxiv.org/abs/2004.06030, equations 5, 9 and 10
 """
 
-__all__ = ["Mixture", "Product"]
+__all__ = ["Given", "Mixture", "Product"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -113,3 +113,38 @@ class Mixture(_Composition):
         """The negative energy, with shape (batch,)."""
         each = self._each(x, context)
         return (each + self.weights.log().unsqueeze(1)).logsumexp(dim=0)
+
+
+class Given(nn.Module):
+    r"""A conditional density at one context, to be composed with others.
+
+    Of attributes a and b that are independent given x and in the data,
+    :math:`p(x \mid a, b) \propto p(x \mid a) \, p(x \mid b) / p(x)`: a product of two that were
+    learned apart, with the density of all data at the weight -1.
+
+    Arguments:
+        model: The density, known up to a constant.
+        context: What it is conditioned on, with the shape of one context.
+
+    Example:
+        >>> from ptheta.recipes.registry import build
+        >>> from ptheta.spaces import Categorical, Real
+        >>> energy = build("ebm", Real((2,)), Categorical(categories=3)).model.model.model
+        >>> Given(energy, torch.tensor(1)).unnormalized_log_prob(torch.zeros(5, 2)).shape
+        torch.Size([5])
+    """
+
+    context: Tensor
+
+    def __init__(self, model: SupportsUnnormalizedLogProb, context: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("context", context)
+
+    def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The negative energy, with shape (batch,)."""
+        return self.model.unnormalized_log_prob(x, self.context.expand(len(x), *self.context.shape))
+
+    def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The gradient of the negative energy by x, shaped as x."""
+        return score_of(self.unnormalized_log_prob, x)

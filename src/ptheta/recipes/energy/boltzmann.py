@@ -4,14 +4,18 @@ __all__ = ["dbm", "dbn", "rbm"]
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import torch
+from annotated_types import Ge
 from torch import nn
 
 from ptheta.data.bridged import bridged
 from ptheta.data.bridges import Bridge
+from ptheta.errors import PthetaError
 from ptheta.inference.annealed_constant import AnnealedConstant, DeepWithGibbs, MachineWithGibbs
 from ptheta.inference.gibbs import BlockGibbs
+from ptheta.inference.tempering import TemperedTransitions
 from ptheta.models.energy.dbm import DBM, layer_input, layer_machines
 from ptheta.models.energy.dbn import DBN
 from ptheta.models.energy.rbm import RBM
@@ -35,6 +39,7 @@ def rbm(
     hidden_features: Count | None = None,
     chain_steps: Count = 1,
     chains: Count = 100,
+    tempering: Annotated[int, Ge(0)] = 0,
     temperatures: Count = 1000,
     sample_steps: Count = 200,
     learning_rate: Rate = 1e-3,
@@ -51,6 +56,8 @@ def rbm(
         https://doi.org/10.1162/089976602760128018
         Training Restricted Boltzmann Machines using Approximations to the Likelihood Gradient
         (Tieleman, 2008), https://doi.org/10.1145/1390156.1390290
+        Learning in Markov Random Fields using Tempered Transitions (Salakhutdinov, 2009),
+        https://papers.nips.cc/paper/2009/hash/b7ee6f5f9aa5cd17ca1aea43ce848496-Abstract.html
 
     Arguments:
         space: What one example is.
@@ -58,17 +65,27 @@ def rbm(
         hidden_features: The number of hidden units; none means by the size of an example.
         chain_steps: The number of sweeps of a chain at an update, the k of CD-k.
         chains: The number of chains that live on through training (pcd).
+        tempering: The number of flatter machines through which a chain that lives on goes up and
+            down after each sweep, so that it may leave a mode; 0 for sweeps alone.
         temperatures: The number of steps by which the constant is estimated.
         sample_steps: The number of sweeps for each draw.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
+
+    Raises:
+        PthetaError: Tempering is asked for, and no chain lives on.
     """
+    if tempering and objective == "cd":
+        raise PthetaError("tempering is of chains that live on; leave it out, or objective=cd.")
     units, bridge = visible_units(space)
     machine = RBM(units, hidden_features or default_width(space.features))
     if objective == "cd":
         loss = ContrastiveDivergence(BlockGibbs(), steps=chain_steps)
     else:
-        loss = _persistent(machine, chains, chain_steps)
+        # half of the machine is flat enough to leave its modes, and each step up is small
+        betas = torch.linspace(1.0, 0.5, tempering + 1)[1:].tolist()
+        kernel = TemperedTransitions(betas) if tempering else None
+        loss = _persistent(machine, chains, chain_steps, kernel)
     constant = AnnealedConstant(temperatures=temperatures)
     return Algorithm(
         model=bridged(MachineWithGibbs(machine, constant, steps=sample_steps), bridge, space),
@@ -207,10 +224,13 @@ def dbm(
 
 
 def _persistent(
-    machine: RBM, chains: int, chain_steps: int
+    machine: RBM,
+    chains: int,
+    chain_steps: int,
+    kernel: TemperedTransitions | None = None,
 ) -> PersistentContrastiveDivergence[Any, Any]:
     return PersistentContrastiveDivergence(
-        BlockGibbs(),
+        kernel or BlockGibbs(),
         machine.visible.shape,
         chains=chains,
         steps=chain_steps,
