@@ -1,10 +1,12 @@
 import math
 
+import pytest
 import torch
 from torch import nn
 
+from ptheta.errors import PthetaError
 from ptheta.inference.adapters import NormalisedWithMCMC, WithAnnealedLangevin, WithMCMC
-from ptheta.inference.langevin import MALA
+from ptheta.inference.langevin import MALA, ULA
 from ptheta.models.diffusion.paths import VarianceExploding
 from ptheta.models.energy.self_normalised import SelfNormalised
 from ptheta.models.latent.covariances import Full
@@ -87,3 +89,16 @@ def test_annealed_langevin_follows_score_and_context():
     torch.testing.assert_close(
         model.score(context + 0.1, context, t=0.0), torch.full((2, 2), -10.0), rtol=1e-4, atol=1e-4
     )
+
+
+def test_chains_that_run_away_are_no_draws():
+    class Rising(torch.nn.Module):
+        def unnormalized_log_prob(self, x, context=None):
+            return x.pow(4).sum(dim=1)
+
+        def score(self, x, context=None):
+            return 4 * x**3
+
+    torch.manual_seed(0)
+    with pytest.raises(PthetaError, match="of 10 chains have run away.*such as MALA"):
+        WithMCMC(Rising(), ULA(0.5), (2,), steps=50).sample(10)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ptheta.inference.langevin import MALA
+from ptheta.inference.langevin import MALA, ULA
 from ptheta.inference.metropolis import RandomWalk
 from ptheta.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from ptheta.objectives.types import Batch
@@ -117,3 +117,20 @@ def test_chains_that_start_at_data_go_on_with_the_step_that_was_found():
     other = ContrastiveDivergence(kernel)
     other.load_state_dict(objective.state_dict())
     assert other.step_size == objective.step_size > 0.5
+
+
+class Flat(torch.nn.Module):
+    """A density that rises without end, so that chains run away."""
+
+    def unnormalized_log_prob(self, x, context=None):
+        return 50 * x.sum(dim=1)
+
+
+@pytest.mark.parametrize("steps", [10, 100])
+def test_chains_that_run_away_make_the_loss_no_number_and_say_how_far_they_got(steps):
+    torch.manual_seed(0)
+    # each step adds 5, and data reach to between 1.5 and 4
+    objective = ContrastiveDivergence(ULA(0.1), steps=steps)
+    loss = objective.loss(Flat(), Batch(torch.randn(50, 1)))
+    assert bool(loss.value.isnan()) == (steps == 100)
+    assert (loss.terms["reach"] > 100) == (steps == 100)

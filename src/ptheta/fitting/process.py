@@ -195,6 +195,7 @@ def _explained(
     rate = record.settings.get("learning_rate")
     defaults = {setting.name: setting.default for setting in settings_of(find(record.recipe))}
     usual = defaults.get("learning_rate", 0.0)
-    remedy = likely_cause(data, rate if isinstance(rate, float) else None, usual)
+    terms = outcome.diverged.terms
+    remedy = likely_cause(data, rate if isinstance(rate, float) else None, usual, terms)
     kept = "" if folder is None else f" The model of step {outcome.best_step} is in {folder.path}."
     return Diverged(f"{record.recipe}: {outcome.diverged}. {remedy}{kept}", outcome.diverged.step)

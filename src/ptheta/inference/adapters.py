@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ptheta.errors import PthetaError
 from ptheta.inference.annealed import annealed_langevin
 from ptheta.inference.gibbs import SupportsGibbs
 from ptheta.inference.kernels import ChainState, Kernel, Target, run
@@ -78,12 +79,24 @@ class WithMCMC(nn.Module, Generic[S]):
 
     @torch.no_grad()
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:
-        """The ends of n chains, with shape (n, *shape)."""
+        """The ends of n chains, with shape (n, *shape).
+
+        Raises:
+            PthetaError: Chains have run away, to where there are no numbers.
+        """
         target = Target(self.model, context)
         tuning = self.steps // 2
         state = run(self.kernel, target, self.kernel.init(target, self.start(n)), tuning)
         x = run(self.kernel.settled(), target, state, self.steps - tuning).x
-        return x + self.jump**2 * self.model.score(x, context) if self.jump else x
+        x = x + self.jump**2 * self.model.score(x, context) if self.jump else x
+        lost = int((~x.isfinite()).flatten(1).any(dim=1).sum())
+        if lost:
+            raise PthetaError(
+                f"{lost} of {n} chains have run away: their values are not finite. Either the "
+                "density does not fall far from the data, or the kernel's steps are too large for "
+                "it; take smaller steps, or a kernel with refusals, such as MALA."
+            )
+        return x
 
     def start(self, n: int) -> Tensor:
         """Where n chains begin, with shape (n, *shape)."""

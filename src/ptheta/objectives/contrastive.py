@@ -14,6 +14,8 @@ from ptheta.objectives.types import Batch, Loss
 from ptheta.protocols import SupportsUnnormalizedLogProb
 from ptheta.spaces import Categorical, Real
 
+_TOO_FAR = 100.0  # times as far as data reach: chains there have run away
+
 M = TypeVar("M", bound=SupportsUnnormalizedLogProb)
 S = TypeVar("S", bound=ChainState)
 
@@ -26,7 +28,8 @@ class ContrastiveDivergence(nn.Module, Generic[M, S]):
         \log \tilde p_\theta(x) \right)
 
     With more steps its gradient tends to that of maximum likelihood; with few it is biased, but
-    for a model that the data follow already. The loss is no bound and need not fall.
+    for a model that the data follow already. The loss is no bound and need not fall. It is not a
+    number where chains have run away, to a hundred times as far as data reach.
 
     References:
         Training Products of Experts by Minimizing Contrastive Divergence (Hinton, 2002),
@@ -65,8 +68,8 @@ class PersistentContrastiveDivergence(nn.Module, Generic[M, S]):
 
     At every update some of the chains are advanced under the present model by some steps of the
     kernel. A few start afresh, so that chains of which the model has moved away do not stay for
-    ever. The loss is no bound and need not fall; near the fit it is
-    near zero.
+    ever. The loss is no bound and need not fall; near the fit it is near zero, and not a number
+    where chains have run away, to a hundred times as far as data reach.
 
     References:
         Training Restricted Boltzmann Machines using Approximations to the Likelihood Gradient
@@ -170,7 +173,12 @@ def _contrast(
     value = draws.mean() - data.mean()
     if penalty:
         value = value + penalty * (data.square().mean() + draws.square().mean())
-    return Loss(value, {"data": data.mean(), "draws": draws.mean(), "acceptance": acceptance})
+    # where the density does not fall, chains go on for ever; training on them teaches nothing, and
+    # what is no number is seen, and stops it
+    reach = moved.abs().amax() / batch.x.abs().amax().clamp(min=1)
+    value = torch.where(reach > _TOO_FAR, torch.nan, value)
+    terms = {"data": data.mean(), "draws": draws.mean(), "acceptance": acceptance, "reach": reach}
+    return Loss(value, terms)
 
 
 def _any_contexts(space: Categorical | Real | None, n: int) -> Tensor:

@@ -2,24 +2,36 @@
 
 __all__ = ["likely_cause"]
 
+from collections.abc import Mapping
+
 from ptheta.data.dataset import Data
 from ptheta.spaces import Table
 from ptheta.training.batches import PIECE
 
 _BEYOND = 1e9  # times the median size of a value
+_RUN_AWAY = 10.0  # times as far as data reach
 
 
-def likely_cause(data: Data, learning_rate: float | None, usual: float) -> str:
+def likely_cause(
+    data: Data, learning_rate: float | None, usual: float, terms: Mapping[str, float]
+) -> str:
     """The likely cause of a divergence, and what to do, in a sentence.
 
     Arguments:
         data: The data.
         learning_rate: The learning rate, or None where there is none.
         usual: The recipe's default.
+        terms: What was recorded when it diverged.
     """
     extreme = _extreme(data)
     if extreme or learning_rate is None:
         return f"The likely cause is extreme values in the data{extreme}: look at `ptheta data`."
+    if not terms.get("reach", 0.0) < _RUN_AWAY:
+        return (
+            "Its chains have run away from the data, where the density does not fall (reach is how "
+            "many times as far as data they are): try a lower learning_rate, more noise, or for "
+            "chains that live on a larger penalty."
+        )
     return (
         f"The likely cause is a learning rate of {learning_rate:g} that is too high: try --set "
         f"learning_rate={min(learning_rate / 10, usual):g}."

@@ -24,11 +24,13 @@ class Diverged(PthetaError):
     Arguments:
         message: What happened, and what to do.
         step: The first step with such a loss.
+        terms: What else was recorded at that step.
     """
 
-    def __init__(self, message: str, step: int) -> None:
+    def __init__(self, message: str, step: int, terms: Mapping[str, float] | None = None) -> None:
         super().__init__(message)
         self.step = step
+        self.terms = {} if terms is None else dict(terms)
 
 
 class Guard:
@@ -76,8 +78,9 @@ class Guard:
         if losses.isfinite().all():
             return
         step, metrics = seen[int((~losses.isfinite()).int().argmax())]
-        terms = ", ".join(f"{name} {_figure(value)}" for name, value in metrics.items())
-        raise Diverged(f"the loss is not finite at step {step} ({terms})", step)
+        terms = {name: value.item() for name, value in metrics.items()}
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        raise Diverged(f"the loss is not finite at step {step} ({shown})", step, terms)
 
 
 class LastGood:
@@ -101,7 +104,3 @@ class LastGood:
         """Goes back to the copy."""
         for name, part in self.parts.items():
             part.load_state_dict(self.state[name])
-
-
-def _figure(value: Tensor) -> str:
-    return f"{value.item():.4g}"
