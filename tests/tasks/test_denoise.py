@@ -15,6 +15,8 @@ from ptheta.models.energy.units import BinaryUnits
 from ptheta.objectives.pseudolikelihood import ConditionalPseudolikelihood
 from ptheta.objectives.types import Batch
 from ptheta.random import seeded
+from ptheta.recipes.registry import build
+from ptheta.spaces import Discrete
 from ptheta.tasks.denoise import Method, SupportsDenoising, denoise, flipping_evidence
 from ptheta.training.quasi_newton import QuasiNewtonLearner
 
@@ -187,3 +189,15 @@ def test_a_model_that_is_no_field_is_refused():
     assert isinstance(PairwiseField((2, 2)), SupportsDenoising)
     with pytest.raises(PthetaError, match="expected a field on a grid .*unnormalized_log_prob"):
         denoise(RBM(BinaryUnits((4,)), 2), torch.zeros(1, 4), 0.1)
+
+
+def test_what_a_recipe_fitted_takes_noise_off_as_its_field_does():
+    space = Discrete((1, 4, 4), 3, layout="image")
+    model = build("potts", space).model
+    torch.manual_seed(0)
+    noisy = torch.randint(3, (5, 1, 4, 4), dtype=torch.uint8)
+    field = model.model.model
+    with torch.no_grad():
+        field.horizontal.add_(torch.eye(3))
+        field.vertical.add_(torch.eye(3))
+    assert torch.equal(denoise(model, noisy, 0.2).marginals, denoise(field, noisy, 0.2).marginals)

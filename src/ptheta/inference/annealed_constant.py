@@ -1,4 +1,4 @@
-"""Boltzmann machines with the constant that annealing estimates: their density in nats."""
+"""Machines and fields with the constant that annealing estimates: their density in nats."""
 
 __all__ = [
     "AnnealedConstant",
@@ -102,7 +102,7 @@ class AnnealedConstant:
 
 
 class MachineWithGibbs(WithGibbs):
-    """A restricted Boltzmann machine, drawn from by sweeps, its constant estimated by annealing.
+    """A machine or a field, drawn from by sweeps, its constant estimated by annealing.
 
     Arguments:
         model: The machine.

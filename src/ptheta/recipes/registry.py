@@ -80,6 +80,7 @@ RECIPES: dict[str, str] = {
     "rbm": "ptheta.recipes.energy.boltzmann:rbm",
     "dbn": "ptheta.recipes.energy.boltzmann:dbn",
     "dbm": "ptheta.recipes.energy.boltzmann:dbm",
+    "potts": "ptheta.recipes.energy.pairwise:potts",
     "ebm": "ptheta.recipes.energy.neural:ebm",
     "ncsn": "ptheta.recipes.score.langevin:ncsn",
     "ddpm": "ptheta.recipes.score.chain:ddpm",

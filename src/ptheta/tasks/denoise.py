@@ -81,7 +81,8 @@ def denoise(
         Poggio, 1987), https://doi.org/10.1080/01621459.1987.10478393, for the marginals' modes
 
     Arguments:
-        field: The field that images follow, such as a `PairwiseField` fitted to clean ones.
+        field: The field that images follow, such as a `PairwiseField` fitted to clean ones, or a
+            model that was fitted by the recipe `potts`.
         noisy: The codes of the noisy images, with shape (rows, height, width), or
             (rows, 1, height, width).
         noise: The probability that a site does not show its own state, above 0 and below 1.
@@ -102,24 +103,34 @@ def denoise(
         >>> denoise(field, speck, 0.1).x.sum().item()
         0
     """
-    if not isinstance(field, SupportsDenoising):
-        raise PthetaError(
-            "expected a field on a grid with conditionals and potentials, such as PairwiseField, "
-            f"got a model that offers {', '.join(capabilities(field)) or 'nothing'}."
-        )
+    within = _field_of(field)
     device = device_of(field)
-    size = batch_size or rows_at_once(max(1, noisy[:1].numel() * field.states))
+    size = batch_size or rows_at_once(max(1, noisy[:1].numel() * within.states))
     parts: list[Denoised] = []
     with seeded(seed), evaluating(field), in_sentences():
         for batch in batches(len(noisy), size):
             rows = noisy[batch].to(device)
-            target = Target(field, flipping_evidence(rows, field.states, noise))
+            target = Target(within, flipping_evidence(rows, within.states, noise))
             parts.append(_RESTORE[method](target, rows, steps))
     return Denoised(
         torch.cat([part.x.cpu() for part in parts]),
         _together([part.marginals for part in parts]),
         _together([part.settled for part in parts]),
     )
+
+
+def _field_of(model: nn.Module) -> SupportsDenoising:
+    """The field within a model of data, whose codes are its own."""
+    inner: object = model
+    while not isinstance(inner, SupportsDenoising):
+        inner = getattr(inner, "model", None)
+        if inner is None:
+            raise PthetaError(
+                "expected a field on a grid with conditionals and potentials, such as "
+                "PairwiseField, got a model that offers "
+                f"{', '.join(capabilities(model)) or 'nothing'}."
+            )
+    return inner
 
 
 def flipping_evidence(noisy: Tensor, states: int, noise: float) -> Tensor:

@@ -224,3 +224,17 @@ def test_a_context_of_another_shape_is_refused():
     field = PairwiseField((2, 2), 3)
     with pytest.raises(ValueError, match=r"shape \(5, 2, 2, 3\), got shape \(5, 2, 2, 2\)"):
         field.unnormalized_log_prob(torch.zeros(5, 2, 2), torch.zeros(5, 2, 2, 2))
+
+
+@torch.no_grad()
+def test_tempered_fields_lie_between_independent_sites_and_the_field():
+    torch.manual_seed(0)
+    field = PairwiseField((2, 3), states=2, tables=True).double()
+    for parameter in field.parameters():
+        parameter.add_(torch.randn_like(parameter))
+    every = torch.cartesian_prod(*[torch.tensor([0, 1])] * 6).reshape(-1, 2, 3)
+    total = field.tempered(0.0).unnormalized_log_prob(every).logsumexp(dim=0)
+    torch.testing.assert_close(field.tempered(0.0).log_partition_at_start(), total)
+    ends = [field.tempered(beta).unnormalized_log_prob(every) for beta in (0.0, 0.3, 1.0)]
+    torch.testing.assert_close(ends[1], 0.7 * ends[0] + 0.3 * ends[2])
+    torch.testing.assert_close(ends[2], field.unnormalized_log_prob(every))

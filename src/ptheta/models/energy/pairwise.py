@@ -153,6 +153,19 @@ class PairwiseField(nn.Module):
             x = torch.where(block, (logits + gumbel).argmax(dim=-1).to(x.dtype), x)
         return x
 
+    @torch.no_grad()
+    def tempered(self, beta: float) -> "PairwiseField":
+        """The field with its couplings times beta, from 0, where sites are independent, to 1."""
+        field = PairwiseField(self.shape, self.states, tables=self.horizontal.dim() > 0)
+        field.unary = self.unary
+        field.horizontal = nn.Parameter(beta * self.horizontal)
+        field.vertical = nn.Parameter(beta * self.vertical)
+        return field
+
+    def log_partition_at_start(self) -> Tensor:
+        """log Z of the field without its couplings, a scalar."""
+        return self.shape[-2] * self.shape[-1] * self.unary.logsumexp(dim=0)
+
     def _conditional_logits(self, x: Tensor, context: Tensor | None) -> Tensor:
         codes = self._codes(x)
         horizontal, vertical = self.couplings()
