@@ -48,7 +48,11 @@ RUNS = {
     "RBM, 500 units, PCD-5": Machine("rbm", "-86.34 (CD-25)", {**SLOW, "chain_steps": 5}),
     "RBM, 500 units, CD-1": Machine("rbm", "-125.53 (CD-1)", {**SLOW, "objective": "cd"}),
     "DBN, 500-500": Machine("dbn", "-86.22 (500-2000)", {**SLOW, "layer_steps": 10_000}),
-    "DBM, 500-500": Machine("dbm", "-84.62 (500-1000)", {**SLOW, "layer_steps": 10_000}),
+    "DBM, 500-500": Machine(
+        "dbm",
+        "-84.62 (500-1000)",
+        {"hidden_features": 500, "layer_steps": 2500, "chain_steps": 5},
+    ),
 }
 
 

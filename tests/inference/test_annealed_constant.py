@@ -41,6 +41,8 @@ def test_the_constant_is_of_the_weights_as_they_are_and_leaves_the_caller_his_no
     second = constant.of(machine)
     assert second > first  # every state weighs more, or as much
     assert AnnealedConstant(temperatures=50).of(machine) == second
+    # an estimate of the same machine in other digits
+    assert constant.of(machine.double()).dtype == torch.float64
 
 
 def test_probabilities_of_all_states_sum_to_one():

@@ -9,7 +9,7 @@ __all__ = [
     "SupportsAnnealing",
 ]
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -85,8 +85,7 @@ class AnnealedConstant:
     @torch.no_grad()
     def _ratio(self, machine: SupportsAnnealing) -> tuple[Tensor, LogRatio]:
         weights = [weight.detach() for weight in machine.parameters()]
-        same = len(weights) == len(self._weights) and all(map(torch.equal, weights, self._weights))
-        if self._found is None or not same:
+        if self._found is None or not _same(weights, self._weights):
             betas = torch.linspace(0, 1, self.temperatures + 1).tolist()
             start = machine.tempered(0.0)
             with seeded(0):
@@ -99,6 +98,14 @@ class AnnealedConstant:
             self._found = start.log_partition_at_start(), ratio
             self._weights = [weight.clone() for weight in weights]
         return self._found
+
+
+def _same(weights: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    # those of another device or dtype are not even compared
+    return len(weights) == len(others) and all(
+        (a.device, a.dtype) == (b.device, b.dtype) and torch.equal(a, b)
+        for a, b in zip(weights, others, strict=True)
+    )
 
 
 class MachineWithGibbs(WithGibbs):
