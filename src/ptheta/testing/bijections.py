@@ -42,6 +42,10 @@ def bijection_checks(
         yield Check(f"{way}: the log-determinant is exact", partial(_log_det, tried, forward))
         yield Check(f"{way}: a batch is a loop over rows", partial(_batch, tried, forward))
         yield Check(f"{way}: extreme values come back", partial(_extremes, tried, forward))
+        yield Check(
+            f"{way}: extremes and their gradients are finite",
+            partial(_mixed_extremes, tried, forward),
+        )
         yield Check(f"{way}: the map alone is the same map", partial(_alone, tried, forward))
         yield Check(f"{way}: the gradient is exact", partial(_gradient, tried, forward))
         if context_features:
@@ -148,6 +152,40 @@ def _extremes(tried: Callable[..., _Tried], forward: bool) -> None:
         back, _ = found(not forward, values, found.context)
         size = max(1.0, abs(extreme), float(values.abs().max()))
         torch.testing.assert_close(back / size, given / size, rtol=0, atol=1e-4)
+
+
+def _mixed_extremes(tried: Callable[..., _Tried], forward: bool) -> None:
+    found = tried(torch.float32)
+    start = found.start(forward)
+    for extreme in (1e-30, 1e15, -1e15, 1e30, -1e30):
+        given = (extreme * _mixed(start)).requires_grad_()
+        values, log_det = found(forward, given, found.context)
+        assert values.isfinite().all(), f"{given} is mapped to {values}"
+        assert log_det.isfinite().all(), f"{given} has log-determinant {log_det}"
+        # as large as the values are, so is what they owe to weights: of 1e30 that is no float
+        weights = _active(found) if abs(extreme) < 1e30 else []
+        for gradient in torch.autograd.grad(values.sum() + log_det.sum(), [given, *weights]):
+            assert gradient.isfinite().all(), f"{given} has gradient {gradient}"
+        with torch.no_grad():
+            back, _ = found(not forward, values, found.context)
+            again, _ = found(forward, back, found.context)
+        # a zero beside a large value comes back as what that one is rounded by, and maps that read
+        # it may then be others; but what comes back has the same values, to the largest's digits
+        size = values.detach().flatten(1).abs().amax(dim=1).clamp(min=1)
+        size = size.reshape(-1, *(1,) * (values.dim() - 1))
+        torch.testing.assert_close(again / size, values.detach() / size, rtol=0, atol=1e-4)
+
+
+def _mixed(like: Tensor) -> Tensor:
+    """Rows of ones alike, of either sign by turns, alone at an end among zeros, and all but one."""
+    place = torch.arange(like[0].numel())
+    first, odd = place == 0, place % 2 == 1
+    rows = [place >= 0, 1 - 2 * odd.long(), first, place == place[-1], ~first]
+    return torch.stack([row.to(like.dtype) for row in rows]).reshape(like.shape)
+
+
+def _active(found: _Tried) -> list[nn.Parameter]:
+    return [found.bijection.get_parameter(name) for name in found.active]
 
 
 @torch.no_grad()

@@ -5,13 +5,14 @@ import torch
 from torch import nn
 
 from ptheta.models.flows.autoregressive import MaskedAutoregressive
-from ptheta.models.flows.bases import Gaussian
-from ptheta.models.flows.bijections import Composition, Inverse, Permutation
+from ptheta.models.flows.bases import Gaussian, Logistic
+from ptheta.models.flows.bijections import Composition, Inverse, Permutation, Reshaped
 from ptheta.models.flows.coupling import Coupling
 from ptheta.models.flows.flow import Flow
 from ptheta.models.flows.image_coupling import ChannelCoupling, CheckerboardCoupling
 from ptheta.models.flows.linear import ActNorm, LULinear, Scaling
 from ptheta.models.flows.mint import mint_of_images, mint_of_vectors
+from ptheta.models.flows.multiscale import MultiScale, Squeeze
 from ptheta.models.flows.planar import Planar
 from ptheta.models.flows.radial import Radial
 from ptheta.models.flows.residual import Residual
@@ -212,16 +213,91 @@ def test_a_context_of_another_size_is_refused():
         Coupling(Affine(), 2, 3)(torch.zeros(4, 2), torch.zeros(4, 2))
 
 
+# bijections with shapes that they do not map: others whose numbers broadcast, or more axes
+OF_ANOTHER_SHAPE = [
+    (Scaling(3), [(4,), (5,), (1,), (3, 2, 3)]),
+    (Scaling(1), [(4,), (1, 2, 2)]),
+    (ActNorm(1), [(4,)]),
+    (Permutation(torch.tensor([1, 0])), [(4,), (1,)]),
+    (LULinear(torch.eye(3)), [(4,), (1,)]),
+    (Planar(1), [(2,), (1, 2)]),
+    (Planar(3), [(1,), (4,), (3, 3)]),
+    (Radial(1), [(2,), (1, 2)]),
+    (Radial(3), [(1,), (4,), (3, 3)]),
+    (Coupling(Affine(), 3), [(2,), (4,), (1,), (3, 3)]),
+    (MaskedAutoregressive(Affine(), 3), [(2,), (4,), (1,), (3, 3)]),
+    (Residual(contraction_of_vectors(3, [8], nn.ELU, lipschitz=0.9)), [(2,), (4,), (1,)]),
+    (mint_of_vectors(3, [4]), [(2,), (4,), (1,), (3, 3)]),
+    (mint_of_images((1, 2, 2), [4]), [(1, 2, 3), (2, 2, 2), (4,)]),
+    (Reshaped(ActNorm(1), (1, 2, 2)), [(5,), (8,), (1, 2, 2)]),
+    (Inverse(Planar(1)), [(2,)]),
+    (Composition([Planar(1), ActNorm(1)]), [(2,)]),
+    (CheckerboardCoupling(Affine(), 2, conditioner), [(1, 2, 2), (3, 2, 2), (2,)]),
+    (ChannelCoupling(Affine(), 2, conditioner), [(1, 2, 2), (4, 2, 2), (2,)]),
+]
+
+
 @pytest.mark.parametrize(
-    "bijection",
-    [Scaling(3), Scaling(1), ActNorm(1), Permutation(torch.tensor([1, 0])), LULinear(torch.eye(3))],
-    ids=lambda b: type(b).__name__,
+    ("bijection", "shapes"), OF_ANOTHER_SHAPE, ids=lambda given: type(given).__name__
 )
-@pytest.mark.parametrize("values", [4, 5])
-def test_values_of_another_number_are_refused(bijection, values):
-    for verb in (bijection, bijection.inverse):
-        with pytest.raises(ValueError, match=r"this layer maps \d values or channels"):
-            verb(torch.zeros(2, values))
+def test_values_of_another_shape_are_refused(bijection, shapes):
+    verbs = (bijection, bijection.forward_and_log_det, bijection.inverse,
+             bijection.inverse_and_log_det, bijection.inverse_and_log_det_estimate)  # fmt: skip
+    for shape in shapes:
+        for verb in verbs:
+            with pytest.raises(ValueError, match=r"(got shape|, got) \(2, .*\)$"):
+                verb(torch.zeros(2, *shape))
+
+
+def test_levels_refuse_noise_and_images_of_another_shape():
+    levels = MultiScale([Squeeze(), Squeeze()], [(4, 2, 2), (8, 1, 1)])
+    for verb in (levels, levels.forward_and_log_det):
+        with pytest.raises(ValueError, match=r"noise of shape \(batch, 16\), got \(2, 15\)"):
+            verb(torch.zeros(2, 15))
+    for shape in ((1, 8, 8), (2, 4, 4)):
+        for verb in (levels.inverse, levels.inverse_and_log_det):
+            with pytest.raises(ValueError, match=r"noise of a level of shape \(batch, 4, 2, 2\)"):
+                verb(torch.zeros(2, *shape))
+    one = MultiScale([Squeeze()], [(4, 1, 1)])
+    with pytest.raises(ValueError, match=r"of shape \(batch, 4, 1, 1\), got \(2, 4, 2, 2\)"):
+        one.inverse(torch.zeros(2, 1, 4, 4))
+
+
+@pytest.mark.parametrize("base", [Gaussian(2), Logistic(2)], ids=lambda base: type(base).__name__)
+@pytest.mark.parametrize("shape", [(3, 4), (3, 1), (3,), (3, 2, 2)])
+def test_noise_of_another_shape_has_no_density(base, shape):
+    with pytest.raises(ValueError, match=r"expected noise of shape \(batch, 2\)"):
+        base.log_prob(torch.zeros(shape))
+
+
+def test_a_map_of_fewer_values_than_the_noise_makes_no_density():
+    # broadcast, one push of both values counts once: this summed to 0.69
+    with pytest.raises(ValueError, match=r"expected values of shape \(batch, 1\), got \(5, 2\)"):
+        Flow(Planar(1), Gaussian(2)).log_prob(torch.zeros(5, 2))
+
+
+def test_a_norm_does_not_start_from_one_channel_for_three():
+    with pytest.raises(ValueError, match=r"maps 3 values or channels, got shape \(5, 1\)"):
+        ActNorm(3).initialize(torch.randn(5, 1))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Planar(0),
+        lambda: Radial(0),
+        lambda: Scaling(0),
+        lambda: ActNorm(0),
+        lambda: Gaussian(0),
+        lambda: Logistic(-1),
+        lambda: MaskedAutoregressive(Affine(), 0),
+        lambda: MaskedAutoregressive(Affine(), 3, hidden_features=(4, 0)),
+        lambda: Coupling(Affine(), 3, hidden_features=(0,)),
+    ],
+)
+def test_a_size_of_0_is_refused(build):
+    with pytest.raises(ValueError, match=r"^(features|channels|hidden_features) must be 1 or more"):
+        build()
 
 
 def test_a_flow_starts_from_rows_of_all_the_data():

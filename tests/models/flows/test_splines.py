@@ -1,9 +1,10 @@
 import math
+from decimal import Decimal, localcontext
 
 import pytest
 import torch
 
-from ptheta.models.flows.splines import RationalQuadratic
+from ptheta.models.flows.splines import RationalQuadratic, _Bin, _solve
 
 SPLINE = RationalQuadratic(bins=5, bound=3.0)
 
@@ -97,3 +98,44 @@ def test_the_integral_of_the_slope_is_the_height_of_the_box():
     x = torch.linspace(-3, 3, 200_001, dtype=torch.float64)
     _, log_slope = SPLINE.inverse(x, coefficients(1).expand(-1, len(x)))
     assert math.isclose(torch.trapezoid(log_slope.exp(), x).item(), 6.0, rel_tol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e14, 1e20, 1e30])
+def test_beyond_the_box_the_slope_is_1_and_coefficients_have_none_however_large(size):
+    signs = torch.randint(-1, 2, (SPLINE.size, 300)).float()
+    raw = (size * signs).requires_grad_()
+    x = torch.tensor([3.0, -3.0, 4.0, -1e15, 1e30, -1e30]).repeat(50).requires_grad_()
+    for way in (SPLINE.inverse, SPLINE.forward):
+        value, log_slope = way(x, raw)
+        by_x, by_raw = torch.autograd.grad(value.sum() + log_slope.sum(), (x, raw))
+        assert torch.equal(by_x, torch.ones_like(x))
+        assert torch.equal(by_raw, torch.zeros_like(raw))
+
+
+def test_the_root_keeps_its_digits_at_knots_of_any_slope():
+    sizes = torch.logspace(-3, 12, 6)
+    # none but a half balances two slopes, where their rounding alone would move the root
+    shares = torch.tensor([1e-20, 3e-5, 0.3, 0.5, 1 - 2**-10, 1 - 2**-23])
+    start, end, slope, share = torch.cartesian_prod(sizes, sizes, sizes[:3], shares).unbind(1)
+    one = torch.ones_like(share)
+    xi, rest = _solve(share, _Bin(0 * one, one, 0 * one, slope, slope, start, end))
+    exact = [
+        root_by_formula(*map(float, row)) for row in zip(share, slope, start, end, strict=True)
+    ]
+    eps = torch.finfo(torch.float32).eps
+    for found, expected in zip((xi, rest), zip(*exact, strict=True), strict=True):
+        # no more than what its few operations round
+        torch.testing.assert_close(
+            found.double(), torch.tensor(expected, dtype=torch.float64), rtol=16 * eps, atol=0.0
+        )
+
+
+def root_by_formula(share, slope, start, end):
+    """The paper's equations 6 to 8 for a bin of height and width s and 1, and 1 less the root."""
+    with localcontext() as context:
+        context.prec = 120
+        t, s, d, e = (Decimal(value) for value in (share, slope, start, end))
+        excess = d + e - 2 * s
+        a, b, c = (s - d) + t * excess, d - t * excess, -s * t
+        root = 2 * c / (-b - (b * b - 4 * a * c).sqrt())
+        return float(root), float(1 - root)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ptheta.models.autoregressive.incremental import Incremental
 from ptheta.models.autoregressive.order import value_order
 from ptheta.models.autoregressive.stack import CONTEXT, MaskedStack, degrees, layers_of, may_see
-from ptheta.models.flows.bijections import Bijection
+from ptheta.models.flows.bijections import Bijection, check_shape, check_sizes
 from ptheta.models.flows.fixed_point import solved_in_steps, with_implicit_gradient
 from ptheta.models.flows.univariate import Univariate
 from ptheta.networks.activations import relu
@@ -45,7 +45,8 @@ class MaskedAutoregressive(Bijection):
             way back solves for values by one network, whole.
 
     Raises:
-        ValueError: The order is no permutation.
+        ValueError: The order is no permutation, or there are no values, or a hidden layer has no
+            units.
 
     Example:
         >>> from ptheta.models.flows.univariate import Affine
@@ -67,6 +68,8 @@ class MaskedAutoregressive(Bijection):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_sizes("features", features)
+        check_sizes("hidden_features", *hidden_features)
         self.univariate = univariate
         self.context_features = context_features
         self.order = value_order(order, features)
@@ -105,6 +108,7 @@ class MaskedAutoregressive(Bijection):
     def forward_and_log_det(
         self, z: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_shape(z, (len(self.order),))
         check_features(context, self.context_features)
         stack = self._stack()
         x, log_det = self._found(stack, z, context)
@@ -158,6 +162,7 @@ class MaskedAutoregressive(Bijection):
     def inverse_and_log_det(
         self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_shape(x, (len(self.order),))
         coefficients = self._coefficients(self._stack(), x, context, self.dropout)
         z, log_slope = self.univariate.inverse(x.t(), coefficients)
         return z.t(), log_slope.sum(dim=0)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ptheta.models.flows.bijections import check_shape, check_sizes
+
 
 class Base(nn.Module, ABC):
     """Independent noise of a simple law, with scale 1.
@@ -17,19 +19,27 @@ class Base(nn.Module, ABC):
 
     Arguments:
         features: The number of values of an example.
+
+    Raises:
+        ValueError: There are no values.
     """
 
     origin: Tensor
 
     def __init__(self, features: int) -> None:
         super().__init__()
+        check_sizes("features", features)
         self.features = features
         # noise is made where this lies, so that a flow without parameters has a device too
         self.register_buffer("origin", torch.zeros(features), persistent=False)
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
-        """The log-density in nats of noise of shape (batch, features), with shape (batch,)."""
+        """The log-density in nats of noise of shape (batch, features), with shape (batch,).
+
+        Raises:
+            ValueError: The noise has another shape.
+        """
 
     @abstractmethod
     def draw(self, n: int) -> Tensor:
@@ -46,6 +56,7 @@ class Gaussian(Base):
     """
 
     def log_prob(self, z: Tensor) -> Tensor:
+        check_shape(z, (self.features,), "noise")
         return -0.5 * z.square().sum(dim=1) - 0.5 * math.log(2 * math.pi) * self.features
 
     def draw(self, n: int) -> Tensor:
@@ -61,6 +72,7 @@ class Logistic(Base):
     """
 
     def log_prob(self, z: Tensor) -> Tensor:
+        check_shape(z, (self.features,), "noise")
         return (F.logsigmoid(z) + F.logsigmoid(-z)).sum(dim=1)
 
     def draw(self, n: int) -> Tensor:

@@ -7,11 +7,14 @@ __all__ = [
     "Permutation",
     "Reshaped",
     "bijections_of",
+    "check_shape",
+    "check_sizes",
     "check_width",
 ]
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
@@ -169,6 +172,36 @@ def check_width(x: Tensor, width: int) -> None:
         raise ValueError(f"this layer maps {width} values or channels, got shape {tuple(x.shape)}")
 
 
+def check_shape(x: Tensor, shape: Sequence[int], what: str = "values") -> None:
+    """Refuses examples of another shape than a layer was made for, which broadcasting would pass.
+
+    Arguments:
+        x: The examples, with shape (batch, ...).
+        shape: The shape of one.
+        what: What they are, for the message of the error.
+
+    Raises:
+        ValueError: They have another shape.
+    """
+    if x.dim() == 0 or x.shape[1:] != tuple(shape):
+        expected = ", ".join(map(str, shape))
+        raise ValueError(f"expected {what} of shape (batch, {expected}), got {tuple(x.shape)}")
+
+
+def check_sizes(name: str, *sizes: int) -> None:
+    """Refuses sizes of which nothing can be made.
+
+    Arguments:
+        name: The name of the argument that they are given by.
+        sizes: The sizes.
+
+    Raises:
+        ValueError: One is less than 1.
+    """
+    if min(sizes, default=1) < 1:
+        raise ValueError(f"{name} must be 1 or more, got {min(sizes)}")
+
+
 class Inverse(Bijection):
     """A bijection taken the other way round.
 
@@ -296,4 +329,5 @@ class Reshaped(Bijection):
         self.bijection.initialize(self._shaped(x), context)
 
     def _shaped(self, x: Tensor) -> Tensor:
+        check_shape(x, (math.prod(self.shape),))
         return x.reshape(len(x), *self.shape)

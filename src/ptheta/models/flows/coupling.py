@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ptheta.models.flows.bijections import Bijection
+from ptheta.models.flows.bijections import Bijection, check_shape, check_sizes
 from ptheta.models.flows.univariate import Univariate
 from ptheta.networks.activations import relu
 from ptheta.networks.context import beside
@@ -37,7 +37,8 @@ class Coupling(Bijection):
         dropout: The share of hidden units dropped in training.
 
     Raises:
-        ValueError: There are fewer than two values, so that none is left to condition on.
+        ValueError: There are fewer than two values, so that none is left to condition on, or a
+            hidden layer has no units.
 
     Example:
         >>> from ptheta.models.flows.univariate import Affine
@@ -63,8 +64,10 @@ class Coupling(Bijection):
                 f"a coupling needs at least two values, one to condition on, got {features}; "
                 "MaskedAutoregressive takes one"
             )
+        check_sizes("hidden_features", *hidden_features)
         self.univariate = univariate
         self.flip = flip
+        self.features = features
         self.context_features = context_features
         self.sizes = features - features // 2, features // 2
         fixed, moved = reversed(self.sizes) if flip else self.sizes
@@ -93,6 +96,7 @@ class Coupling(Bijection):
         return self._join(fixed, z), log_slope.sum(dim=0)
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        check_shape(x, (self.features,))
         first, second = x.split(self.sizes, dim=1)
         return (second, first) if self.flip else (first, second)
 

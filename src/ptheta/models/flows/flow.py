@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ptheta.models.flows.bases import Base
-from ptheta.models.flows.bijections import Bijection
+from ptheta.models.flows.bijections import Bijection, check_shape
 from ptheta.models.gradient import score_of
 from ptheta.models.normalised import FromFunctions, Normalised
 from ptheta.networks.context import ContextFeatures
@@ -139,11 +139,7 @@ class Flow(Normalised):
         return self.base.log_prob(z) + log_det
 
     def _check(self, values: Tensor, shape: Sequence[int], what: str) -> None:
-        if values.shape[1:] != torch.Size(shape) or values.dim() == 0:
-            expected = ", ".join(map(str, shape))
-            raise ValueError(
-                f"expected {what} of shape (batch, {expected}), got {tuple(values.shape)}"
-            )
+        check_shape(values, shape, what)
         if values.dtype != self.base.origin.dtype:
             raise ValueError(
                 f"expected {what} of {self.base.origin.dtype}, as the model is, got {values.dtype}"

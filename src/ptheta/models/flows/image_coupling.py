@@ -106,6 +106,7 @@ class ChannelCoupling(ImageCoupling):
         self.flip = flip
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        _check_images(x, sum(self.sizes))
         first, second = x.split(self.sizes, dim=1)
         return (second, first) if self.flip else (first, second)
 
@@ -153,9 +154,11 @@ class CheckerboardCoupling(ImageCoupling):
         flip: bool = False,
     ) -> None:
         super().__init__(univariate, conditioner(channels, univariate.size * channels))
+        self.channels = channels
         self.flip = flip
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        _check_images(x, self.channels)
         return torch.where(self._stays(x), x, 0), x
 
     def _join(self, x: Tensor, mapped: Tensor, log_slope: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,3 +172,10 @@ class CheckerboardCoupling(ImageCoupling):
             raise ValueError("a checkerboard needs two pixels at least, one to condition on")
         rows, columns = (torch.arange(n, device=x.device) for n in x.shape[2:])
         return (rows[:, None] + columns) % 2 == int(self.flip)
+
+
+def _check_images(x: Tensor, channels: int) -> None:
+    if x.dim() != 4 or x.shape[1] != channels:
+        raise ValueError(
+            f"expected images of shape (batch, {channels}, height, width), got {tuple(x.shape)}"
+        )

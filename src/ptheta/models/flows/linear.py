@@ -5,7 +5,7 @@ __all__ = ["ActNorm", "LULinear", "Scaling"]
 import torch
 from torch import Tensor, nn
 
-from ptheta.models.flows.bijections import Bijection, check_width
+from ptheta.models.flows.bijections import Bijection, check_shape, check_sizes, check_width
 from ptheta.networks.context import LearnedVector
 
 
@@ -19,6 +19,9 @@ class Scaling(Bijection):
     Arguments:
         features: The number of values.
 
+    Raises:
+        ValueError: There are no values.
+
     Example:
         >>> x, log_det = Scaling(3).forward_and_log_det(torch.ones(1, 3))
         >>> x.tolist(), log_det.tolist()
@@ -27,18 +30,19 @@ class Scaling(Bijection):
 
     def __init__(self, features: int) -> None:
         super().__init__()
+        check_sizes("features", features)
         self.log_scale = nn.Parameter(torch.zeros(features))
 
     def forward_and_log_det(
         self, z: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        check_width(z, len(self.log_scale))
+        check_shape(z, self.log_scale.shape)
         return z * self.log_scale.exp(), self.log_scale.sum().expand(len(z))
 
     def inverse_and_log_det(
         self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        check_width(x, len(self.log_scale))
+        check_shape(x, self.log_scale.shape)
         return x * (-self.log_scale).exp(), -self.log_scale.sum().expand(len(x))
 
 
@@ -55,6 +59,9 @@ class ActNorm(Bijection):
     Arguments:
         channels: The number of channels, or of values of a vector.
 
+    Raises:
+        ValueError: There are no channels.
+
     Example:
         >>> norm, x = ActNorm(2), torch.tensor([[1.0, 10.0], [3.0, 30.0]])
         >>> norm.initialize(x)
@@ -64,6 +71,7 @@ class ActNorm(Bijection):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        check_sizes("channels", channels)
         self.log_scale = nn.Parameter(torch.zeros(channels))
         self.shift = nn.Parameter(torch.zeros(channels))
 
@@ -81,6 +89,7 @@ class ActNorm(Bijection):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        check_width(x, len(self.shift))
         if not (x.numel() and x.isfinite().all()):
             raise ValueError(f"expected finite data to start from, got {len(x)} rows of others")
         values = x.transpose(0, 1).flatten(1).double()

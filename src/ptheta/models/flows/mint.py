@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ptheta.errors import NotConverged
-from ptheta.models.flows.bijections import Bijection
+from ptheta.models.flows.bijections import Bijection, check_shape, check_sizes
 from ptheta.models.flows.fixed_point import with_implicit_gradient
 from ptheta.networks.monotone import Monotone, MonotoneConv2d, MonotoneLinear, MonotoneNetwork
 
@@ -42,6 +42,9 @@ class Mint(Bijection):
         backwards: Whether the order of the values is from the last to the first.
         iterations: The largest number of steps, beyond which NotConverged is raised; None means
             1000, and 8 more for each value.
+
+    Raises:
+        ValueError: A side of the shape is less than 1.
     """
 
     position: Tensor
@@ -55,6 +58,7 @@ class Mint(Bijection):
         iterations: int | None = None,
     ) -> None:
         super().__init__()
+        check_sizes("shape", *shape)
         self.network = network
         self.log_scale = nn.Parameter(torch.zeros(shape))
         self.turned = tuple(range(1, len(shape) + 1)) if backwards else ()
@@ -67,6 +71,7 @@ class Mint(Bijection):
     def inverse_and_log_det(
         self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_shape(x, self.log_scale.shape)
         z, slope = self._map(self._turn(x), context)
         return self._turn(z), slope.log().flatten(1).sum(dim=1)
 
@@ -88,6 +93,7 @@ class Mint(Bijection):
         return torch.addcmul(y, scale, x), scale + slope
 
     def _solve(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        check_shape(z, self.log_scale.shape)
         x, slope = self._iterate(z, context)
         if not torch.is_grad_enabled():
             return x, slope

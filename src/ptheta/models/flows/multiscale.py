@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ptheta.models.flows.bijections import Bijection, bijections_of
+from ptheta.models.flows.bijections import Bijection, bijections_of, check_shape
 
 
 class Squeeze(Bijection):
@@ -92,6 +92,7 @@ class MultiScale(Bijection):
                     f"number must be even: got shape {(channels, height, width)}"
                 )
         self.levels = nn.ModuleList(levels)
+        self.shapes = tuple(shapes)
         self.leaving = [(c // 2, h, w) for c, h, w in shapes[:-1]] + [shapes[-1]]
         self.sizes = [math.prod(shape) for shape in self.leaving]
 
@@ -103,6 +104,7 @@ class MultiScale(Bijection):
     def forward_and_log_det(
         self, z: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_shape(z, (sum(self.sizes),), "noise")
         parts = z.split(self.sizes, dim=1)
         noise = [part.unflatten(1, s) for part, s in zip(parts, self.leaving, strict=True)]
         x, log_det = self.steps[-1].forward_and_log_det(noise[-1], context)
@@ -116,12 +118,14 @@ class MultiScale(Bijection):
     ) -> tuple[Tensor, Tensor]:
         log_det = x.new_zeros(len(x))
         noise: list[Tensor] = []
-        for level in self.steps[:-1]:
+        for level, shape in zip(self.steps[:-1], self.shapes, strict=False):
             x, step = level.inverse_and_log_det(x, context)
+            check_shape(x, shape, "noise of a level")
             x, left = x.chunk(2, dim=1)
             noise.append(left.flatten(1))
             log_det = log_det + step
         x, step = self.steps[-1].inverse_and_log_det(x, context)
+        check_shape(x, self.shapes[-1], "noise of a level")
         return torch.cat([*noise, x.flatten(1)], dim=1), log_det + step
 
     @torch.no_grad()

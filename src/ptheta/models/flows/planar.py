@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ptheta.models.flows.bijections import Bijection
+from ptheta.models.flows.bijections import Bijection, check_shape, check_sizes
 from ptheta.models.flows.roots import increasing_root
 from ptheta.networks.context import LearnedVector, check_features
 
@@ -35,6 +35,9 @@ class Planar(Bijection):
         features: The number of values.
         context_features: The number of features of the context, on which all of u, w and b depend.
 
+    Raises:
+        ValueError: There are no values.
+
     Example:
         >>> _ = torch.manual_seed(0)
         >>> map_, z = Planar(2), torch.randn(5, 2)
@@ -45,6 +48,7 @@ class Planar(Bijection):
 
     def __init__(self, features: int, context_features: int = 0) -> None:
         super().__init__()
+        check_sizes("features", features)
         self.features = features
         self.context_features = context_features
         push, along = torch.randn(2, features) / features**0.5
@@ -56,6 +60,7 @@ class Planar(Bijection):
     def forward_and_log_det(
         self, z: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_shape(z, (self.features,))
         push, along, offset = self._read(context)
         reach = ((along * z).sum(dim=1) + offset).tanh()
         stretch = (along * push).sum(dim=1) * (1 - reach.square())
@@ -64,6 +69,7 @@ class Planar(Bijection):
     def inverse_and_log_det(
         self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_shape(x, (self.features,))
         push, along, offset = self._read(context)
         target, strength = (along * x).sum(dim=1), (along * push).sum(dim=1).expand(len(x))
 

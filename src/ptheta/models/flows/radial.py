@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ptheta.models.flows.bijections import Bijection
+from ptheta.models.flows.bijections import Bijection, check_shape, check_sizes
 from ptheta.networks.context import LearnedVector, check_features
 
 _MARGIN = 1e-3
@@ -29,6 +29,9 @@ class Radial(Bijection):
         features: The number of values.
         context_features: The number of features of the context, on which all coefficients depend.
 
+    Raises:
+        ValueError: There are no values.
+
     Example:
         >>> _ = torch.manual_seed(0)
         >>> map_, z = Radial(2), torch.randn(5, 2)
@@ -39,6 +42,7 @@ class Radial(Bijection):
 
     def __init__(self, features: int, context_features: int = 0) -> None:
         super().__init__()
+        check_sizes("features", features)
         self.features = features
         self.context_features = context_features
         start = torch.cat([torch.randn(features), torch.full((2,), 0.5)])
@@ -47,6 +51,7 @@ class Radial(Bijection):
     def forward_and_log_det(
         self, z: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_shape(z, (self.features,))
         centre, alpha, total = self._read(context)
         away = z - centre
         stretch, log_det = self._stretch(_length(away), alpha, total)
@@ -55,6 +60,7 @@ class Radial(Bijection):
     def inverse_and_log_det(
         self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_shape(x, (self.features,))
         centre, alpha, total = self._read(context)
         away = x - centre
         distance = _length(away)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ptheta.models.flows.bijections import Bijection
+from ptheta.models.flows.bijections import Bijection, check_sizes, check_width
 from ptheta.models.flows.fixed_point import fixed_point, with_implicit_gradient
 from ptheta.models.flows.log_dets import Series, exact_log_det, series_log_det
 from ptheta.networks.contraction import Contraction, Function
@@ -63,9 +63,8 @@ class Residual(Bijection):
         super().__init__()
         if tolerance is not None and not tolerance > 0:
             raise ValueError(f"the tolerance must be positive, got {tolerance}; None chooses one")
-        for name, count in (("probes", probes), ("iterations", iterations)):
-            if count < 1:
-                raise ValueError(f"{name} must be 1 or more, got {count}")
+        check_sizes("probes", probes)
+        check_sizes("iterations", iterations)
         self.network = network
         self.series = series
         self.probes = probes
@@ -73,6 +72,7 @@ class Residual(Bijection):
         self.iterations = iterations
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        check_width(z, self.network.sizes[-1])
         g = _given(self.network.bounded(), context)
         eps = torch.finfo(z.dtype).eps
         tolerance = 32 * eps if self.tolerance is None else self.tolerance
@@ -90,6 +90,7 @@ class Residual(Bijection):
         return with_implicit_gradient(step, x, tolerance=tolerance, iterations=self.iterations)
 
     def inverse(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        check_width(x, self.network.sizes[-1])
         return x + self.network(x, context)
 
     def forward_and_log_det(
@@ -101,6 +102,7 @@ class Residual(Bijection):
     def inverse_and_log_det(
         self, x: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        check_width(x, self.network.sizes[-1])
         g = self.network.bounded()
         rows = max(1, _NUMBERS // x.shape[1:].numel())
         taken = x.split(rows)
@@ -116,6 +118,7 @@ class Residual(Bijection):
     ) -> tuple[Tensor, Tensor]:
         if self.series is None:
             return self.inverse_and_log_det(x, context)
+        check_width(x, self.network.sizes[-1])
         g = _given(self.network.bounded(), context)
         y, log_det = series_log_det(g, x, self.series.weights(), self.probes)
         return x + y, log_det
