@@ -93,6 +93,9 @@ def rbm(
         batch_size=batch_size,
         steps=4000,
         ema=0.99,
+        # a constant that is found too small looks like a better fit, and is not to be chosen by
+        patience=None,
+        keep="last",
     )
 
 
@@ -251,6 +254,7 @@ def _in_phases(model: nn.Module, phases: Sequence[Phase], batch_size: int) -> Al
         batch_size=batch_size,
         steps=sum(phase.steps for phase in phases),
         ema=0.99,
-        # a layer may lower the bound before it raises it
+        # a layer may lower the bound before it raises it; and see `rbm`
         patience=None,
+        keep="last",
     )
