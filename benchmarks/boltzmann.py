@@ -145,8 +145,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.runs if options.minutes else ():
         train(name, options.out / name.replace(",", "").replace(" ", "-"), options.minutes)
-    TABLE.write_text(tables(options.out))
-    print(tables(options.out))
+    found = tables(options.out)
+    TABLE.write_text(found)
+    print(found)
 
 
 if __name__ == "__main__":
