@@ -74,12 +74,22 @@ class Flow(Normalised):
         self.bijection.initialize(x[rows], self.context(given, len(rows)))
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """The noise of x, with shape (batch, base.features)."""
+        """The noise of x, with shape (batch, base.features).
+
+        Raises:
+            ValueError: Examples have another shape or dtype than the model's, or the context is
+                not what the flow is conditioned on.
+        """
         self._check(x, self.shape, "examples")
         return self.bijection.inverse(x, self.context(context, len(x)))
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """The example of noise z, with shape (batch, *shape)."""
+        """The example of noise z, with shape (batch, *shape).
+
+        Raises:
+            ValueError: The noise has another shape or dtype than the model's, or the context is
+                not what the flow is conditioned on.
+        """
         self._check(z, (self.base.features,), "noise")
         return self.bijection(z, self.context(context, len(z)))
 
@@ -112,7 +122,8 @@ class Flow(Normalised):
             temperature: What the noise is multiplied by.
 
         Raises:
-            ValueError: The temperature is negative or not finite.
+            ValueError: The temperature is negative or not finite, or the context is not what the
+                flow is conditioned on.
         """
         if not (math.isfinite(temperature) and temperature >= 0):
             raise ValueError(f"the temperature must be 0 or more, got {temperature}")
@@ -133,7 +144,12 @@ class Flow(Normalised):
         return score_of(lambda x: self.log_prob(x, context), x)
 
     def log_prob_of_rows(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """log p(x) in nats, with shape (batch,), by the change of variables."""
+        """log p(x) in nats, with shape (batch,), by the change of variables.
+
+        Raises:
+            ValueError: Examples have another shape or dtype than the model's, or the context is
+                not what the flow is conditioned on.
+        """
         self._check(x, self.shape, "examples")
         z, log_det = self.bijection.inverse_and_log_det(x, self.context(context, len(x)))
         return self.base.log_prob(z) + log_det

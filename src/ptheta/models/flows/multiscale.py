@@ -22,6 +22,8 @@ class Squeeze(Bijection):
         Density estimation using Real NVP (Dinh, Sohl-Dickstein & Bengio, 2016),
         https://arxiv.org/abs/1605.08803, section 3.6 and figure 3
 
+    Both ways raise ValueError where what they are given are no images, or their sides are odd.
+
     Example:
         >>> z, _ = Squeeze().inverse_and_log_det(torch.arange(4.0).reshape(1, 1, 2, 2))
         >>> z.shape, z.flatten().tolist()
