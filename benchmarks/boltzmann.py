@@ -76,7 +76,7 @@ def measure(folder: Path) -> dict[str, Any]:
     model: Any = run.model
     within = model.model.model  # within the sampler, within the bridge
     top = getattr(within, "machine", within)
-    bound = getattr(within, "unnormalized_elbo", within.unnormalized_log_prob)
+    bound = within.unnormalized_elbo if top is not within else within.unnormalized_log_prob
     test = ptheta.load_data(run.data).test.x[:]
     with ptheta.seeded(0):
         unnormalised = torch.cat([bound(rows.float()) for rows in test.split(500)]).mean().item()
