@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ptheta.inference.adapters import WithGibbs
-from ptheta.inference.gibbs import BlockGibbs, SupportsGibbs
+from ptheta.inference.gibbs import BlockGibbs, SupportsGibbs, SupportsTempering
 from ptheta.inference.importance import LogRatio, annealed_importance
 from ptheta.inference.kernels import Target
 from ptheta.protocols import SupportsInitialize
@@ -31,8 +31,8 @@ class SupportsTempered(SupportsGibbs, Protocol):
         ...
 
 
-class SupportsAnnealing(SupportsGibbs, Protocol):
-    """A machine, and all that lie between it and units that are independent."""
+class SupportsAnnealing(SupportsTempering, Protocol):
+    """A machine, and flatter ones down to one of independent units, whose constant is known."""
 
     def tempered(self, beta: float) -> SupportsTempered:
         """The machine at beta, from 0, where its units are independent, to 1."""

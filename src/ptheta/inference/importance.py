@@ -20,7 +20,6 @@ __all__ = ["LogRatio", "annealed_importance"]
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -72,8 +71,9 @@ def annealed_importance(
     if len(betas) < 2:
         raise ValueError(f"annealing goes from one beta to another, and got {len(betas)}")
     log_weights = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for before, after in pairwise(betas):
-        target = target_at(after)
-        log_weights += target(x) - target_at(before)(x)
+    target = target_at(betas[0])
+    for beta in betas[1:]:
+        before, target = target, target_at(beta)
+        log_weights += target(x) - before(x)
         x = kernel.step(target, kernel.init(target, x)).x
     return LogRatio(log_weights)

@@ -11,7 +11,6 @@ from annotated_types import Ge
 from torch import nn
 
 from ptheta.data.bridged import bridged
-from ptheta.data.bridges import Bridge
 from ptheta.errors import PthetaError
 from ptheta.inference.annealed_constant import AnnealedConstant, DeepWithGibbs, MachineWithGibbs
 from ptheta.inference.gibbs import BlockGibbs
@@ -22,14 +21,13 @@ from ptheta.models.energy.rbm import RBM
 from ptheta.networks.sizes import default_width
 from ptheta.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from ptheta.objectives.layers import OnLayer, UpDown
-from ptheta.objectives.types import Batch, Objective
+from ptheta.objectives.types import Batch
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.energy.visible import visible_units
 from ptheta.recipes.settings import Count, Rate
 from ptheta.spaces import Space
 from ptheta.training.gradient import GradientLearner
 from ptheta.training.phases import InPhases, Phase
-from ptheta.training.types import Learner
 
 
 def rbm(
@@ -143,22 +141,19 @@ def dbn(
     def grow(batch: Batch) -> None:
         model.grow(bridge.to_reals(batch.x)[0])
 
+    learner = partial(GradientLearner[Any], learning_rate=learning_rate, bridge=bridge)
     phases: list[Phase] = []
     for k, machine in enumerate(model.machines):
         objective = OnLayer(
             lambda x, k=k: model.recognise(x, k)[-1], _persistent(machine, chains, chain_steps)
         )
-        learner = _learner(machine, objective, learning_rate, bridge)
-        phases.append(Phase(learner, layer_steps, begin=grow if k else None))
+        phases.append(Phase(learner(machine, objective), layer_steps, begin=grow if k else None))
     if layers > 1:
-        fine_tuning = _learner(model, UpDown(steps=max(chain_steps, 5)), learning_rate, bridge)
-        phases.append(Phase(fine_tuning, layer_steps))
+        fine_tuning = UpDown(steps=max(chain_steps, 5))
+        phases.append(Phase(learner(model, fine_tuning), layer_steps))
     constant = AnnealedConstant(temperatures=temperatures)
-    return _in_phases(
-        bridged(DeepWithGibbs(model, constant, steps=sample_steps), bridge, space),
-        phases,
-        batch_size,
-    )
+    drawn = DeepWithGibbs(model, constant, steps=sample_steps)
+    return _in_phases(bridged(drawn, bridge, space), phases, batch_size)
 
 
 def dbm(
@@ -208,22 +203,18 @@ def dbm(
     def assemble(batch: Batch) -> None:
         model.assemble(machines, bridge.to_reals(batch.x)[0])
 
+    learner = partial(GradientLearner[Any], learning_rate=learning_rate, bridge=bridge)
     phases: list[Phase] = []
     for k, machine in enumerate(machines):
         objective = OnLayer(
             partial(layer_input, machines[: k + 1]), _persistent(machine, chains, chain_steps)
         )
-        learner = _learner(machine, objective, learning_rate, bridge)
-        phases.append(Phase(learner, layer_steps, passing=machine))
+        phases.append(Phase(learner(machine, objective), layer_steps, passing=machine))
     together = OnLayer(model.mean_field, _persistent(model.machine, chains, chain_steps))
-    learner = _learner(model.machine, together, learning_rate, bridge)
-    phases.append(Phase(learner, layer_steps, begin=assemble))
+    phases.append(Phase(learner(model.machine, together), layer_steps, begin=assemble))
     constant = AnnealedConstant(temperatures=temperatures)
-    return _in_phases(
-        bridged(DeepWithGibbs(model, constant, steps=sample_steps), bridge, space),
-        phases,
-        batch_size,
-    )
+    drawn = DeepWithGibbs(model, constant, steps=sample_steps)
+    return _in_phases(bridged(drawn, bridge, space), phases, batch_size)
 
 
 def _persistent(
@@ -239,12 +230,6 @@ def _persistent(
         steps=chain_steps,
         start=lambda shape: machine.start(shape[0]),
     )
-
-
-def _learner(
-    model: nn.Module, objective: Objective[Any], learning_rate: float, bridge: Bridge
-) -> Learner:
-    return GradientLearner(model, objective, learning_rate=learning_rate, bridge=bridge)
 
 
 def _in_phases(model: nn.Module, phases: Sequence[Phase], batch_size: int) -> Algorithm:
