@@ -7,7 +7,8 @@ from torch import nn
 from ptheta.data.dataset import Split
 from ptheta.errors import PthetaError
 from ptheta.fitting import fit
-from ptheta.heldout import DrawsFigure, heldout_figure
+from ptheta.heldout import DrawsFigure, StandInFigure, heldout_figure
+from ptheta.models.diffusion.denoiser import Denoiser
 from ptheta.recipes.registry import build
 from ptheta.spaces import Discrete, Real
 from ptheta.testing.examples import example_rows
@@ -78,7 +79,26 @@ def test_a_model_with_a_dear_density_is_watched_by_its_estimate(space):
     assert figure(model) == figure(model)
 
 
-def test_a_model_whose_draws_are_not_finite_has_diverged(blobs, tmp_path):
+def test_a_model_whose_stand_in_finds_no_row_possible_has_diverged(blobs, tmp_path):
     settings = {"learning_rate": 1e6}
     with pytest.raises(Diverged, match="not finite"):
         fit(blobs, "ncsn", settings=settings, steps=20, out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("recipe", ["score-sde", "flow-matching", "ncsn"])
+def test_what_is_dear_is_watched_by_the_bound_of_a_chain(recipe):
+    rows = Split(3 * torch.randn(5000, 2) + 1)
+    algorithm = build(recipe, Real((2,)))
+    algorithm.model.initialize(rows.x[:])
+    denoiser = next(m for m in algorithm.model.modules() if isinstance(m, Denoiser))
+    for parameter in denoiser.network.parameters():
+        nn.init.zeros_(parameter)
+    stand_in = algorithm.watched(algorithm.model)
+    figure = StandInFigure(algorithm.watched, heldout_figure(stand_in, rows, Real((2,))))
+    assert figure.name == "elbo"
+    assert figure.slack == 0
+    found = figure(algorithm.model)
+    assert found == figure(algorithm.model)
+    # a network of zeros knows a standard normal alone, whose bound is tight: minus the entropy
+    entropy = 2 * (0.5 * math.log(2 * math.pi * math.e) + math.log(3))
+    assert found == pytest.approx(-entropy, abs=0.2)

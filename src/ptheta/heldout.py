@@ -4,11 +4,14 @@ __all__ = [
     "ClassFigure",
     "DrawsFigure",
     "LikelihoodFigure",
+    "StandInFigure",
     "has_likelihood",
     "heldout_figure",
 ]
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -166,6 +169,35 @@ class DrawsFigure:
                 order = torch.randperm(len(self.real))
                 found.append(self._mmd(self.real[order[:half]], self.real[order[half:]]))
         return 0.5 * torch.tensor(found).std().item()
+
+
+@dataclass(frozen=True)
+class StandInFigure:
+    """The figure of a model that stands in for one whose own is dear.
+
+    Where no row is possible, the weights have run away, and the figure is not finite.
+
+    Arguments:
+        stand_in: Makes the one of the other.
+        figure: The figure of what stands in.
+    """
+
+    stand_in: Callable[[nn.Module], nn.Module]
+    figure: Figure
+
+    @property
+    def name(self) -> str:
+        """What the figure is."""
+        return self.figure.name
+
+    @property
+    def slack(self) -> float:
+        """How much of a difference is noise."""
+        return self.figure.slack
+
+    def __call__(self, model: nn.Module) -> float:
+        found = self.figure(self.stand_in(model))
+        return found if found > _IMPOSSIBLE else -math.inf
 
 
 def _head(split: Split, rows: int) -> Split:

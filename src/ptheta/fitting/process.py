@@ -9,11 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from ptheta.data.dataset import Data
 from ptheta.fitting.formats import built
 from ptheta.fitting.run import Progress, Run, run_of
-from ptheta.heldout import has_likelihood, heldout_figure
+from ptheta.heldout import StandInFigure, has_likelihood, heldout_figure
 from ptheta.protocols import SupportsInitialize
 from ptheta.random import seeded
 from ptheta.recipes.algorithm import Algorithm
@@ -26,7 +27,7 @@ from ptheta.training.guard import Diverged
 from ptheta.training.loop import Budget, Callback
 from ptheta.training.session import Outcome, Plan, Watch, train
 from ptheta.training.types import Metrics, SupportsCompile
-from ptheta.training.validation import EARLY, Validation
+from ptheta.training.validation import EARLY, Figure, Validation
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -112,13 +113,15 @@ def _plan(
         model=algorithm.model,
         learner=algorithm.learner,
         batches=batches,
-        figure=heldout_figure(algorithm.model, data.validation, data.space),
+        figure=_figure(algorithm, data),
         steps=steps,
         seconds=seconds,
         evaluate_every=_evaluate_every(algorithm, batches),
         patience=algorithm.patience,
         # what is not seen twice by then cannot be learnt by heart
-        early=has_likelihood(algorithm.model) and batches.steps_per_epoch < EARLY[-1],
+        early=algorithm.keep == "best"
+        and has_likelihood(_watched(algorithm))
+        and batches.steps_per_epoch < EARLY[-1],
         ema=algorithm.ema,
         folder=folder,
         checkpoint_seconds=checkpoint_seconds,
@@ -128,11 +131,21 @@ def _plan(
 
 
 def _evaluate_every(algorithm: Algorithm, batches: Batches) -> int:
-    if algorithm.batch_size is None:
-        # looks that decide nothing are for the record
-        return batches.steps_per_epoch * (10 if algorithm.keep == "last" else 1)
-    shortest = 100 if has_likelihood(algorithm.model) else 500
-    return min(max(batches.steps_per_epoch, shortest), 1000)
+    every = batches.steps_per_epoch
+    if algorithm.batch_size is not None:
+        every = min(max(every, 100 if has_likelihood(_watched(algorithm)) else 500), 1000)
+    # looks that decide nothing are for the record
+    return 10 * every if algorithm.keep == "last" else every
+
+
+def _figure(algorithm: Algorithm, data: Data) -> Figure:
+    figure = heldout_figure(_watched(algorithm), data.validation, data.space)
+    return figure if algorithm.watched is None else StandInFigure(algorithm.watched, figure)
+
+
+def _watched(algorithm: Algorithm) -> nn.Module:
+    """What training is watched by: the model, or what stands in for it."""
+    return algorithm.model if algorithm.watched is None else algorithm.watched(algorithm.model)
 
 
 def _watch(

@@ -2,6 +2,7 @@
 
 __all__ = ["Algorithm", "Freedom"]
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,9 @@ class Algorithm:
         keep: Which weights are kept in the end: those that did best on held-out data, or the
             last, where learning ends in weights that are defined by the training data alone, or
             where it is not towards what is measured on held-out data.
+        watched: What training is watched by where the model's own density or draws are dear: makes
+            of the model, or of the average of its weights, another with a quick density that goes
+            up with it. None watches the model itself.
     """
 
     model: nn.Module
@@ -41,3 +45,4 @@ class Algorithm:
     ema: float | None = None
     patience: int | None = 20
     keep: Literal["best", "last"] = "best"
+    watched: Callable[[nn.Module], nn.Module] | None = None

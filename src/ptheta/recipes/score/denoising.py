@@ -12,6 +12,7 @@ __all__ = [
 ]
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from torch import nn
@@ -20,9 +21,11 @@ from ptheta.data.bridged import bridged
 from ptheta.data.bridges import Bridge
 from ptheta.data.bridging import dequantising
 from ptheta.errors import PthetaError
+from ptheta.inference.diffusing import WithReverseChain
 from ptheta.models.diffusion.classifier import NoisedClassifier
 from ptheta.models.diffusion.denoiser import Denoiser
 from ptheta.models.diffusion.guidance import ClassifierFree, ClassifierGuided
+from ptheta.models.diffusion.paths import Even
 from ptheta.networks.convolutional import PooledCNN
 from ptheta.networks.diffusion_transformer import DiffusionTransformer
 from ptheta.networks.residual import ResidualMLP
@@ -39,6 +42,10 @@ from ptheta.training.gradient import GradientLearner
 Network = Literal["mlp", "unet", "transformer"]
 
 _HIDDEN = 0.1  # of contexts, in training for guidance
+# training is watched by a chain of so many levels, of which each row is looked at on a few: a look
+# at images takes as long as steps do that see them once or twice
+_CHAIN = 1000
+_LEVELS_OF_VECTORS, _LEVELS_OF_IMAGES = 16, 4
 _COARSEST = 8  # pixels a side at most at the coarsest resolution of a U-Net
 
 
@@ -259,4 +266,17 @@ def trained_denoiser(
         batch_size=batch_size,
         steps=8000,
         ema=0.999,
+        watched=partial(_as_chain, space=space),
     )
+
+
+def _as_chain(model: Any, space: Space) -> nn.Module:
+    """The same denoiser as a chain, whose bound takes a few passes a row.
+
+    The density of a flow takes hundreds, as draws do; all get better with the denoiser.
+    """
+    drawn = model.model
+    levels = _LEVELS_OF_VECTORS if len(drawn.shape) == 1 else _LEVELS_OF_IMAGES
+    chain = Even(drawn.model.path, _CHAIN)
+    bounded = WithReverseChain(drawn.model, drawn.shape, levels=levels, chain=chain)
+    return bridged(bounded, model.bridge, space)
