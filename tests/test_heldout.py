@@ -7,7 +7,7 @@ from torch import nn
 from ptheta.data.dataset import Split
 from ptheta.errors import PthetaError
 from ptheta.fitting import fit
-from ptheta.heldout import DrawsFigure, StandInFigure, heldout_figure
+from ptheta.heldout import DrawsFigure, StandInFigure, figure_name, heldout_figure
 from ptheta.models.diffusion.denoiser import Denoiser
 from ptheta.recipes.registry import build
 from ptheta.spaces import Discrete, Real
@@ -102,3 +102,15 @@ def test_what_is_dear_is_watched_by_the_bound_of_a_chain(recipe):
     # a network of zeros knows a standard normal alone, whose bound is tight: minus the entropy
     entropy = 2 * (0.5 * math.log(2 * math.pi * math.e) + math.log(3))
     assert found == pytest.approx(-entropy, abs=0.2)
+
+
+@pytest.mark.parametrize("recipe", ["gmm", "gan", "residual-flow", "vae"])
+def test_the_name_of_a_figure_is_known_without_data(recipe, blobs):
+    model = build(recipe, blobs.space).model
+    figure = heldout_figure(model, blobs.validation, blobs.space)
+    assert figure_name(model) == figure.name
+
+
+def test_a_run_says_what_it_was_watched_by(blobs):
+    assert fit(blobs, "ncsn", steps=2).watched == "elbo"
+    assert fit(blobs, "gan", steps=2).watched == "-mmd"

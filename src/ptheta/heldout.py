@@ -5,6 +5,7 @@ __all__ = [
     "DrawsFigure",
     "LikelihoodFigure",
     "StandInFigure",
+    "figure_name",
     "has_likelihood",
     "heldout_figure",
 ]
@@ -53,9 +54,20 @@ def heldout_figure(model: nn.Module, split: Split, space: Space) -> Figure:
     """
     if has_likelihood(model):
         return LikelihoodFigure(model, split, space)
-    if isinstance(model, SupportsClassify) and not isinstance(model, SupportsSample):
+    if _of_classes_alone(model):
         return ClassFigure(split)
     return DrawsFigure(split, space)
+
+
+def figure_name(model: nn.Module) -> str:
+    """The name of the figure that suits a model.
+
+    Arguments:
+        model: The model.
+    """
+    if has_likelihood(model):
+        return str(_quickest(model))
+    return ClassFigure.name if _of_classes_alone(model) else DrawsFigure.name
 
 
 def has_likelihood(model: nn.Module) -> bool:
@@ -78,8 +90,7 @@ class LikelihoodFigure:
     slack = 0.0
 
     def __init__(self, model: nn.Module, split: Split, space: Space) -> None:
-        estimated = isinstance(model, SupportsLogProbEstimate)
-        self.verb: Capability | None = "log_prob_estimate" if estimated else density_verb(model)
+        self.verb: Capability | None = _quickest(model)
         self.name = str(self.verb)
         self.split = _head(split, _ROWS)
         self.space = space
@@ -198,6 +209,16 @@ class StandInFigure:
     def __call__(self, model: nn.Module) -> float:
         found = self.figure(self.stand_in(model))
         return found if found > _IMPOSSIBLE else -math.inf
+
+
+def _quickest(model: nn.Module) -> Capability | None:
+    return (
+        "log_prob_estimate" if isinstance(model, SupportsLogProbEstimate) else density_verb(model)
+    )
+
+
+def _of_classes_alone(model: nn.Module) -> bool:
+    return isinstance(model, SupportsClassify) and not isinstance(model, SupportsSample)
 
 
 def _head(split: Split, rows: int) -> Split:

@@ -213,6 +213,7 @@ class Bench:
                 history=run.history,
                 examples_per_second=run.examples_per_second,
                 constraints=run.constraints,
+                watched=run.watched,
             )
             self.interrupted = run.stopped == "interrupted"
             return self._measured(attempt, run)

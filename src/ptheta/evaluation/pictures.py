@@ -93,18 +93,19 @@ def learning_curves(comparison: Comparison) -> Picture | None:
     curves = list(_curves(comparison))
     if not curves:
         return None
-    panels = [kind for kind in (True, False) if any(c.likelihood is kind for c in curves)]
+    panels = [
+        what for what in (_LIKELIHOOD, *_OTHERS.values()) if any(c.what == what for c in curves)
+    ]
 
     def draw(figure: Figure, theme: _Theme) -> None:
-        for axes, likelihood in zip(
+        for axes, what in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
         ):
-            shown = [curve for curve in curves if curve.likelihood is likelihood]
+            shown = [curve for curve in curves if curve.what == what]
             for curve in shown:
                 _curve(axes, curve)
-            _limits(axes, shown, likelihood=likelihood)
+            _limits(axes, shown, likelihood=what == _LIKELIHOOD)
             axes.set_xlabel("seconds of training")
-            what = "-log p or its bound, in nats" if likelihood else "squared MMD"
             axes.set_title(f"{what} (lower is better)", loc="left")
             axes.legend(frameon=False)
             _plain(axes, theme)
@@ -149,10 +150,15 @@ def two_sample_plot(comparison: Comparison) -> Picture | None:
     return _draw(draw, (10.4, 1.0 + 0.34 * len(names)), alt)
 
 
+_LIKELIHOOD = "-log p or its bound, in nats"
+# figures that are none, by their names
+_OTHERS = {"-mmd": "squared MMD", "class_log_prob": "-log p of the class, in nats"}
+
+
 class _Curve(NamedTuple):
     name: str
     colour: str
-    likelihood: bool
+    what: str
     seconds: list[float]
     values: list[float]
     first: bool
@@ -160,7 +166,6 @@ class _Curve(NamedTuple):
 
 def _curves(comparison: Comparison) -> Iterator[_Curve]:
     for number, entry in enumerate(comparison.entries):
-        likelihood = entry.rating.kind in ("exact", "bound", "estimate")
         first = True
         for attempt in entry.attempts:
             rows = [row for row in attempt.history if "validation" in row]
@@ -169,7 +174,7 @@ def _curves(comparison: Comparison) -> Iterator[_Curve]:
             yield _Curve(
                 entry.rating.recipe,
                 _colour(number),
-                likelihood,
+                _OTHERS.get(attempt.watched, _LIKELIHOOD),
                 [row["seconds"] for row in rows],
                 [-row["validation"] for row in rows],
                 first,

@@ -48,6 +48,7 @@ class Attempt:
         history: The record of training.
         examples_per_second: The examples seen a second in training, held-out looks included.
         constraints: What the family forbids.
+        watched: The held-out figure of the record.
         figure: What stability is judged by, higher is better: the mean held-out log p(x) for each
             dimension, or coverage.
         evaluation: What was measured; None for runs that serve stability alone.
@@ -66,6 +67,7 @@ class Attempt:
     history: tuple[dict[str, float], ...] = ()
     examples_per_second: float = 0.0
     constraints: tuple[Freedom, ...] = ()
+    watched: str = ""
     figure: float = -math.inf
     evaluation: Evaluation | None = None
 

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from ptheta.data.dataset import Data
 from ptheta.fitting.formats import built
@@ -120,7 +119,7 @@ def _plan(
         patience=algorithm.patience,
         # what is not seen twice by then cannot be learnt by heart
         early=algorithm.keep == "best"
-        and has_likelihood(_watched(algorithm))
+        and has_likelihood(algorithm.watched_model)
         and batches.steps_per_epoch < EARLY[-1],
         ema=algorithm.ema,
         folder=folder,
@@ -133,19 +132,14 @@ def _plan(
 def _evaluate_every(algorithm: Algorithm, batches: Batches) -> int:
     every = batches.steps_per_epoch
     if algorithm.batch_size is not None:
-        every = min(max(every, 100 if has_likelihood(_watched(algorithm)) else 500), 1000)
+        every = min(max(every, 100 if has_likelihood(algorithm.watched_model) else 500), 1000)
     # looks that decide nothing are for the record
     return 10 * every if algorithm.keep == "last" else every
 
 
 def _figure(algorithm: Algorithm, data: Data) -> Figure:
-    figure = heldout_figure(_watched(algorithm), data.validation, data.space)
+    figure = heldout_figure(algorithm.watched_model, data.validation, data.space)
     return figure if algorithm.watched is None else StandInFigure(algorithm.watched, figure)
-
-
-def _watched(algorithm: Algorithm) -> nn.Module:
-    """What training is watched by: the model, or what stands in for it."""
-    return algorithm.model if algorithm.watched is None else algorithm.watched(algorithm.model)
 
 
 def _watch(

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from ptheta.heldout import figure_name
 from ptheta.protocols import summary
 from ptheta.recipes.algorithm import Algorithm, Freedom
 from ptheta.spaces import Categorical, Real, Space
@@ -41,6 +42,7 @@ class Run:
         examples_per_second: The examples seen a second in training, held-out looks included.
         constraints: What the family forbids.
         class_counts: The training rows of each class, where the context is a class.
+        watched: The held-out figure of the record, such as ``log_prob``.
     """
 
     model: nn.Module
@@ -61,6 +63,7 @@ class Run:
     examples_per_second: float
     constraints: tuple[Freedom, ...]
     class_counts: tuple[int, ...] = ()
+    watched: str = ""
 
     def __repr__(self) -> str:
         where = "" if self.folder is None else f", in {self.folder}"
@@ -129,4 +132,5 @@ def run_of(
         examples_per_second=examples / record.seconds if record.seconds > 0 else 0.0,
         constraints=algorithm.constraints,
         class_counts=record.class_counts,
+        watched=figure_name(algorithm.watched_model),
     )

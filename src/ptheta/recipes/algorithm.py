@@ -46,3 +46,8 @@ class Algorithm:
     patience: int | None = 20
     keep: Literal["best", "last"] = "best"
     watched: Callable[[nn.Module], nn.Module] | None = None
+
+    @property
+    def watched_model(self) -> nn.Module:
+        """What training is watched by: the model, or what stands in for it."""
+        return self.model if self.watched is None else self.watched(self.model)
