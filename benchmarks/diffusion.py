@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +32,7 @@ from ptheta.inference.diffusing import Sampler, WithDenoising
 from ptheta.models.diffusion.denoiser import Denoiser
 
 TABLE = Path(__file__).with_suffix(".md")
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "diffusion.png"
 PARTS = Path("runs/diffusion")
 SAMPLERS: dict[str, Sampler] = {
     "ancestral": ancestral,
@@ -215,6 +217,19 @@ def mnist_part(minutes: float, names: list[str], out: Path, draws: int = 500) ->
     return "\n".join(lines)
 
 
+def picture(out: Path, draws: int = 12) -> None:
+    """Draws of the runs on MNIST, a row for each, none chosen."""
+    runs = [ptheta.load(out / name) for name in MNIST if (out / name / "run.json").exists()]
+    figure, axes = plt.subplots(len(runs), 1, figsize=(0.6 * draws, 0.8 * len(runs)), squeeze=False)
+    for axis, run in zip(axes[:, 0], runs, strict=True):
+        images = draw(run.model, draws).reshape(-1, 28, 28)
+        axis.imshow(torch.cat(list(images), dim=1), cmap="gray_r")
+        axis.set_title(f"{run.recipe}, {run.seconds / 60:.0f} minutes", fontsize=8, loc="left")
+        axis.axis("off")
+    figure.tight_layout()
+    figure.savefig(PICTURE, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("part", choices=("densities", "steps", "mnist"))
@@ -231,6 +246,7 @@ def main() -> None:
             found = steps_part(options.minutes, options.draws)
         case _:
             found = mnist_part(options.minutes, options.runs or list(MNIST), options.out)
+            picture(options.out)
     asked = " ".join(str(each) for each in (options.part, *options.runs) if each)
     (options.out / f"{options.part}.md").write_text(f"{found}\n\nOn {machine()}.\n")
     parts = [options.out / f"{part}.md" for part in ("densities", "steps", "mnist")]

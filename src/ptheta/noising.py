@@ -9,12 +9,15 @@ with t in [0, 1], 0 for data and 1 for noise.
 
 __all__ = [
     "Path",
+    "Predict",
     "Prediction",
     "SupportsNoisedClassify",
     "SupportsNoisedScore",
     "SupportsPredict",
+    "SupportsPredictAt",
 ]
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -55,6 +58,10 @@ class Prediction(NamedTuple):
     spread: Tensor | None = None
 
 
+Predict = Callable[[Tensor, Tensor], Prediction]
+"""From noised examples, with shape (n, *shape), and their time, a scalar."""
+
+
 @runtime_checkable
 class SupportsPredict(Protocol):
     """A denoiser, at every t of a path."""
@@ -71,6 +78,20 @@ class SupportsPredict(Protocol):
             x: Noised examples, with shape (batch, *shape).
             context: What they are conditioned on.
             t: The time of each, with shape (batch,), or of all.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsPredictAt(SupportsPredict, Protocol):
+    """A denoiser that is quicker at times which it is told of beforehand."""
+
+    def predict_at(self, times: Tensor, context: Tensor | None = None) -> Predict:
+        """The same predictions, what depends on the times alone being made at once.
+
+        Arguments:
+            times: The times, with shape (n,); other times may be asked for as well.
+            context: What the examples are conditioned on, a row for each.
         """
         ...
 

@@ -22,18 +22,14 @@ References:
     2022), https://arxiv.org/abs/2211.01095, algorithms 1 and 2
 """
 
-__all__ = ["Predict", "ancestral", "ddim", "heun", "multistep", "spaced", "widening"]
+__all__ = ["ancestral", "ddim", "heun", "multistep", "spaced", "widening"]
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from ptheta.noising import Path, Prediction
-
-Predict = Callable[[Tensor, Tensor], Prediction]
-"""From noised examples, with shape (n, *shape), and their time, a scalar."""
+from ptheta.noising import Path, Predict
 
 
 def spaced(path: Path, steps: int) -> Tensor:

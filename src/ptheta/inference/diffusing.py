@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from ptheta.broadcasting import over
-from ptheta.inference.denoising import Predict, ancestral, spaced
+from ptheta.inference.denoising import ancestral, spaced
 from ptheta.inference.divergence import estimated, exact
 from ptheta.inference.probability_flow import Divergence, Solver, carried, carried_and_change
 from ptheta.inference.variational import variational_bound
-from ptheta.noising import Path, SupportsPredict
+from ptheta.noising import Path, Predict, SupportsPredict, SupportsPredictAt
 from ptheta.protocols import checked_particles
 
 Sampler = Callable[[Predict, Path, Tensor, Tensor], Tensor]
@@ -60,7 +60,8 @@ class WithDenoising(nn.Module):
         """Draws, with shape (n, *shape)."""
         path = self.model.path
         noise = _last_noise(path, n, self.shape, self.origin)
-        return self.sampler(_given(self.model, context), path, noise, spaced(path, self.steps))
+        times = spaced(path, self.steps).to(noise)
+        return self.sampler(_given(self.model, context, times), path, noise, times)
 
 
 class WithReverseChain(WithDenoising):
@@ -186,7 +187,9 @@ def along_flow(solver: Solver) -> Sampler:
     return sampler
 
 
-def _given(model: SupportsPredict, context: Tensor | None) -> Predict:
+def _given(model: SupportsPredict, context: Tensor | None, times: Tensor | None = None) -> Predict:
+    if times is not None and isinstance(model, SupportsPredictAt):
+        return model.predict_at(times, context)
     return lambda x, t: model.predict(x, context, t=t)
 
 

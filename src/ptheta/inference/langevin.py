@@ -140,7 +140,8 @@ def _state(log_prob: LogDensity, x: Tensor, step_size: Tensor) -> LangevinState:
 
 def _propose(state: LangevinState) -> Tensor:
     h = state.step_size
-    return state.x + h * state.score + (2 * h).sqrt() * torch.randn_like(state.x)
+    moved = torch.addcmul(state.x, h, state.score)
+    return moved.addcmul_((2 * h).sqrt(), torch.randn_like(moved))
 
 
 def _log_proposal(start: LangevinState, end: Tensor) -> Tensor:

@@ -25,10 +25,9 @@ import torch
 from torch import Tensor
 
 from ptheta.errors import PthetaError
-from ptheta.inference.denoising import Predict
 from ptheta.inference.divergence import Field
 from ptheta.inference.predictions import rates, to_velocity
-from ptheta.noising import Path
+from ptheta.noising import Path, Predict
 
 Divergence = Callable[[Field, Tensor], tuple[Tensor, Tensor]]
 """A field at points, and its divergence there."""

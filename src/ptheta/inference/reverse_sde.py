@@ -20,9 +20,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ptheta.inference.denoising import Predict
 from ptheta.inference.predictions import rates
-from ptheta.noising import Path
+from ptheta.noising import Path, Predict
 
 
 def euler_maruyama(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:

@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from ptheta.broadcasting import over
-from ptheta.inference.denoising import Predict, widening
-from ptheta.noising import Path, Prediction
+from ptheta.inference.denoising import widening
+from ptheta.noising import Path, Predict, Prediction
 
 
 def variational_bound(predict: Predict, path: Path, x: Tensor, *, levels: int) -> Tensor:

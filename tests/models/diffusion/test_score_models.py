@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from ptheta.models.diffusion.denoiser import Denoiser
+from ptheta.models.diffusion.denoiser import Denoiser, SpreadDenoiser
 from ptheta.models.diffusion.paths import Cosine, Even, VarianceExploding, VariancePreserving
 from ptheta.networks.residual import ResidualMLP
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
@@ -107,3 +107,19 @@ def test_without_a_time_the_score_is_that_of_the_least_level(path):
     found = model.score(x)
     assert found.isfinite().all()
     torch.testing.assert_close(found, model.score(x, t=path.times()[0].expand(5)))
+
+
+@pytest.mark.parametrize("kind", [Denoiser, SpreadDenoiser])
+@pytest.mark.parametrize("path", [VariancePreserving(), VarianceExploding(), Even(Cosine())])
+def test_times_that_are_known_beforehand_give_the_same_predictions(path, kind):
+    torch.manual_seed(0)
+    outputs = 4 if kind is SpreadDenoiser else 2
+    model = kind(
+        path, lambda told: ResidualMLP(2, outputs, 16, 1, told), Categorical(categories=3)
+    ).eval()
+    x, context = torch.randn(5, 2), torch.tensor([0, 2, 1, 1, 0])
+    times = path.times()[[3, 1, 0]]
+    predict = model.predict_at(times, context)
+    # those that are known, and one that is not
+    for t in (*times, torch.tensor(0.4321)):
+        torch.testing.assert_close(predict(x, t), model.predict(x, context, t=t))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ptheta.broadcasting import over
 from ptheta.models.diffusion.levels import LevelFeatures
 from ptheta.networks.context import ContextFeatures
-from ptheta.noising import Path, Prediction
+from ptheta.noising import Path, Predict, Prediction
 from ptheta.spaces import Categorical, Real
 
 
@@ -83,17 +83,30 @@ class Denoiser(nn.Module):
         """
         # one time of all is looked at once
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device).reshape(-1)
-        alpha, sigma = self.path.alpha(t), self.path.sigma(t)
-        condition = self._condition(self.level(alpha, sigma), context, len(x))
-        alpha, sigma = over(alpha, x), over(sigma, x)
-        scale = (alpha.square() + sigma.square()).rsqrt()
-        departure, spread = self._of_network(scale * x, condition)
-        mixed = scale.square() * x
-        return Prediction(
-            data=alpha * mixed + sigma * scale * departure,
-            noise=sigma * mixed - alpha * scale * departure,
-            spread=spread,
-        )
+        level, *weights = self._at(t)
+        condition = self._condition(level, context, len(x))
+        return self._mixed(x, condition, *(over(weight, x) for weight in weights))
+
+    def predict_at(self, times: Tensor, context: Tensor | None = None) -> Predict:
+        """The same predictions, with what depends on the times alone made at once.
+
+        Beside a small network that is half of the work of a prediction.
+
+        Arguments:
+            times: The times, with shape (n,); other times may be asked for as well.
+            context: What the examples are conditioned on, a row for each.
+        """
+        level, *weights = self._at(times)
+        columns = level.split(1), *(weight.tolist() for weight in weights)
+        known = dict(zip(times.tolist(), zip(*columns, strict=True), strict=True))
+
+        def predict(x: Tensor, t: Tensor) -> Prediction:
+            row = known.get(t.item())
+            if row is None:
+                return self.predict(x, context, t=t)
+            return self._mixed(x, self._condition(row[0], context, len(x)), *row[1:])
+
+        return predict
 
     def score(
         self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float | None = None
@@ -112,6 +125,28 @@ class Denoiser(nn.Module):
             t = self.path.times()[0]
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device).reshape(-1)
         return -self.predict(x, context, t=t).noise / over(self.path.sigma(t), x)
+
+    def _at(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the network is told of times, and what stands before x and F at them."""
+        alpha, sigma = self.path.alpha(t), self.path.sigma(t)
+        scale = (alpha.square() + sigma.square()).rsqrt()
+        return self.level(alpha, sigma), scale, alpha * scale, sigma * scale
+
+    def _mixed(
+        self,
+        x: Tensor,
+        condition: Tensor,
+        scale: Tensor | float,
+        of_data: Tensor | float,
+        of_noise: Tensor | float,
+    ) -> Prediction:
+        x = scale * x
+        departure, spread = self._of_network(x, condition)
+        return Prediction(
+            data=of_data * x + of_noise * departure,
+            noise=of_noise * x - of_data * departure,
+            spread=spread,
+        )
 
     def _of_network(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor | None]:
         """F, and where variances lie, if the network says."""
