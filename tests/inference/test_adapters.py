@@ -7,6 +7,7 @@ from torch import nn
 from ptheta.errors import PthetaError
 from ptheta.inference.adapters import NormalisedWithMCMC, WithAnnealedLangevin, WithMCMC
 from ptheta.inference.langevin import MALA, ULA
+from ptheta.inference.metropolis import RandomWalk
 from ptheta.models.diffusion.paths import VarianceExploding
 from ptheta.models.energy.self_normalised import SelfNormalised
 from ptheta.models.latent.covariances import Full
@@ -102,3 +103,25 @@ def test_chains_that_run_away_are_no_draws():
     torch.manual_seed(0)
     with pytest.raises(PthetaError, match="of 10 chains have run away.*such as MALA"):
         WithMCMC(Rising(), ULA(0.5), (2,), steps=50).sample(10)
+
+
+def test_chains_that_are_on_their_way_out_are_no_draws():
+    class Slope(torch.nn.Module):
+        def unnormalized_log_prob(self, x, context=None):
+            return x.square().sum(dim=1)
+
+        def score(self, x, context=None):
+            return 2 * x
+
+    torch.manual_seed(0)
+    # by (1 + 2 h)^200 = 17,000: far out, though every value is finite
+    with pytest.raises(PthetaError, match="of 10 chains have run away, to a hundred times"):
+        WithMCMC(Slope(), ULA(0.025), (2,)).sample(10)
+    assert WithMCMC(Slope(), ULA(0.025), (2,)).sample(0).shape == (0, 2)
+
+
+@pytest.mark.parametrize("kernel", [ULA, MALA, RandomWalk])
+@pytest.mark.parametrize("step_size", [0.0, -0.1, float("nan"), float("inf")])
+def test_a_kernel_has_a_step_above_zero(kernel, step_size):
+    with pytest.raises(ValueError, match="the step of a kernel is a number above 0"):
+        kernel(step_size)

@@ -113,3 +113,24 @@ def test_times_go_from_noise_to_the_least_level():
     assert (times[0].item(), times[-1].item()) == (1.0, pytest.approx(0.01))
     with pytest.raises(ValueError, match="one step or more"):
         spaced(VariancePreserving(), 0)
+
+
+@each_sampler
+def test_times_that_do_not_descend_are_refused(sampler):
+    path = VariancePreserving()
+    model = GaussianDenoiser(MEAN, STD, path)
+    for times in (
+        spaced(path, 10).flip(0),
+        torch.tensor([0.9, 0.5, 0.6]),
+        torch.tensor([1.0, math.nan]),
+    ):
+        with pytest.raises(ValueError, match="the times of a sampler descend"):
+            sampler(predicting(model), path, noise(path, 5), times)
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.1, math.nan])
+def test_no_more_than_all_noise_is_drawn_anew(eta):
+    path = VariancePreserving()
+    model = GaussianDenoiser(MEAN, STD, path)
+    with pytest.raises(ValueError, match="eta is from 0 to 1"):
+        ddim(predicting(model), path, noise(path, 5), spaced(path, 10), eta=eta)

@@ -104,3 +104,16 @@ def test_the_constant_of_a_machine_of_the_size_of_mnist_is_within_its_error():
     log_z = start.log_partition_at_start().item() + found.value
     assert found.error < 0.2
     assert abs(log_z - rbm.log_partition().item()) < 4 * found.error
+
+
+@pytest.mark.parametrize("betas", [[0.0, math.nan], [0.0, 1.5], [-0.5, 1.0]])
+def test_betas_are_from_zero_to_one(betas):
+    rbm = stirred("binary")
+    with pytest.raises(ValueError, match="betas are from 0"):
+        annealed_importance(target_at(rbm), BlockGibbs(), rbm.start(3), betas)
+
+
+def test_annealing_takes_a_chain_at_least():
+    rbm = stirred("binary")
+    with pytest.raises(ValueError, match="expected a chain at least"):
+        annealed_importance(target_at(rbm), BlockGibbs(), rbm.start(0), BETAS)

@@ -10,6 +10,7 @@ from ptheta.inference.reverse_sde import euler_maruyama, predictor_corrector
 from ptheta.models.diffusion.paths import (
     Cosine,
     Even,
+    Straight,
     SubVariancePreserving,
     VarianceExploding,
     VariancePreserving,
@@ -78,3 +79,15 @@ def test_langevin_steps_leave_the_law_of_their_level_as_it_is():
     assert ((ends.mean(dim=0) - mean).abs() < 4 * std / math.sqrt(n)).all()
     # a step of size h is off by a share of about h / (4 var), here 2 (0.1 sigma)^2 / (4 var)
     assert ((ends.std(dim=0) / std - 1).abs() < 4 / math.sqrt(2 * n) + 0.01).all()
+
+
+@pytest.mark.parametrize("sampler", [euler_maruyama, predictor_corrector])
+def test_times_are_in_order_and_begin_where_there_are_data(sampler):
+    path = VariancePreserving()
+    model = GaussianDenoiser(MEAN, STD, path)
+    predict = partial(model.predict)
+    with pytest.raises(ValueError, match="the times of a sampler descend"):
+        sampler(lambda x, t: predict(x, t=t), path, torch.randn(5, 2), spaced(path, 10).flip(0))
+    straight = Straight()
+    with pytest.raises(ValueError, match="nothing of them left at the first time"):
+        sampler(lambda x, t: predict(x, t=t), straight, torch.randn(5, 2), spaced(straight, 10))

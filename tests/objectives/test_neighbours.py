@@ -119,3 +119,19 @@ def test_the_mean_gradient_is_zero_at_the_truth_alone(objective):
 def test_no_values_to_look_at_are_refused(kind):
     with pytest.raises(ValueError, match="one value or more"):
         kind(values=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])
+def test_codes_of_any_type_have_the_same_neighbours(dtype):
+    torch.manual_seed(0)
+    model = Tabled(2, 200)
+    x = torch.randint(200, (50, 2))
+    found = Pseudolikelihood(200).loss(model, Batch(x.to(dtype))).value
+    torch.testing.assert_close(found, Pseudolikelihood(200).loss(model, Batch(x)).value)
+
+
+def test_bits_may_be_truths():
+    torch.manual_seed(0)
+    model = Tabled(3, 2)
+    found = RatioMatching().loss(model, Batch(model.every().bool())).value
+    torch.testing.assert_close(found, RatioMatching().loss(model, Batch(model.every())).value)

@@ -65,3 +65,12 @@ def test_training_cut_in_any_phase_goes_on_as_if_it_had_not_been(bits, tmp_path,
     resumed = fit(tmp_path / "cut", 20, resume=True)
     for name, value in whole.items():
         assert torch.equal(resumed[name], value), name
+
+
+def test_a_deep_machine_whose_budget_ends_in_its_first_layer_is_that_layer(bits):
+    data = ptheta.load_data(bits)
+    settings = {"hidden_features": 8, "learning_rate": 0.01}
+    run = ptheta.fit(data, "dbm", settings=settings, steps=400)
+    found = ptheta.densities(run.model, data.test.x, space=data.space).values.mean()
+    # units one by one have 6 log 2 of nats, and the second half repeats the first: 3 log 2
+    assert found > -5.2 * np.log(2)

@@ -1,6 +1,6 @@
 """The Metropolis-Hastings choice: which proposals are taken, and the step size tuned by it."""
 
-__all__ = ["accepted", "tuned"]
+__all__ = ["accepted", "check_step_size", "tuned"]
 
 import math
 
@@ -36,3 +36,16 @@ def tuned(step_size: Tensor, acceptance: Tensor, target: float | None, rate: flo
         rate: How fast it is tuned, r.
     """
     return step_size if target is None else step_size * (rate * (acceptance - target)).exp()
+
+
+def check_step_size(step_size: float) -> None:
+    """Refuses a step with which chains would not move, or climb where they are to fall.
+
+    Arguments:
+        step_size: The step size.
+
+    Raises:
+        ValueError: It is not a finite number above 0.
+    """
+    if not 0 < step_size < math.inf:
+        raise ValueError(f"the step of a kernel is a number above 0, got {step_size}")

@@ -36,6 +36,9 @@ class _NormalisedEnergy(_Energy, SupportsLogProbEstimate, Protocol):
         ...
 
 
+_TOO_FAR = 100.0  # times as far as chains start: those there have run away
+
+
 class WithMCMC(nn.Module, Generic[S]):
     r"""An energy, sampled by Markov chains from standard normal starts.
 
@@ -82,19 +85,23 @@ class WithMCMC(nn.Module, Generic[S]):
         """The ends of n chains, with shape (n, *shape).
 
         Raises:
-            PthetaError: Chains have run away, to where there are no numbers.
+            PthetaError: Chains have run away, a hundred times as far as they started or to where
+                there are no numbers.
         """
         target = Target(self.model, context)
         tuning = self.steps // 2
-        state = run(self.kernel, target, self.kernel.init(target, self.start(n)), tuning)
+        start = self.start(n)
+        state = run(self.kernel, target, self.kernel.init(target, start), tuning)
         x = run(self.kernel.settled(), target, state, self.steps - tuning).x
         x = x + self.jump**2 * self.model.score(x, context) if self.jump else x
-        lost = int((~x.isfinite()).flatten(1).any(dim=1).sum())
+        far = _TOO_FAR * start.abs().amax().clamp(min=1) if n else 0.0
+        lost = int((~(x.abs() <= far)).flatten(1).any(dim=1).sum())
         if lost:
             raise PthetaError(
-                f"{lost} of {n} chains have run away: their values are not finite. Either the "
-                "density does not fall far from the data, or the kernel's steps are too large for "
-                "it; take smaller steps, or a kernel with refusals, such as MALA."
+                f"{lost} of {n} chains have run away, to a hundred times as far as they started or "
+                "where values are not finite. Either the density does not fall far from the data, "
+                "or the kernel's steps are too large for it; take smaller steps, or a kernel with "
+                "refusals, such as MALA."
             )
         return x
 

@@ -129,7 +129,12 @@ class MachineWithGibbs(WithGibbs):
         self.constant = constant
 
     def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """log p(x) in nats by the estimated constant, with shape (batch,)."""
+        """log p(x) in nats by the estimated constant, with shape (batch,).
+
+        Raises:
+            ValueError: There is a context; the constant is that without one.
+        """
+        _refuse_context(context)
         return self.model.unnormalized_log_prob(x) - self.constant.of(self.model)
 
 
@@ -175,6 +180,7 @@ class DeepWithGibbs(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:
         """Draws at the ends of n chains, with shape (n, *shape)."""
+        _refuse_context(context)
         return self.model.visible_of(WithGibbs(self.model.machine, steps=self.steps).sample(n))
 
     def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -182,4 +188,10 @@ class DeepWithGibbs(nn.Module):
 
         It would be a bound with the constant itself; the estimate of that is noisy.
         """
+        _refuse_context(context)
         return self.model.unnormalized_elbo(x) - self.constant.of(self.model.machine)
+
+
+def _refuse_context(context: Tensor | None) -> None:
+    if context is not None:
+        raise ValueError("this model was fitted without context, but a context is given")

@@ -22,7 +22,7 @@ References:
     2022), https://arxiv.org/abs/2211.01095, algorithms 1 and 2
 """
 
-__all__ = ["ancestral", "ddim", "heun", "multistep", "spaced", "widening"]
+__all__ = ["ancestral", "ddim", "descending", "heun", "multistep", "spaced", "widening"]
 
 from itertools import pairwise
 
@@ -53,6 +53,22 @@ def spaced(path: Path, steps: int) -> Tensor:
     return torch.lerp(times[before], times[before + 1], places - before)
 
 
+def descending(times: Tensor, like: Tensor) -> Tensor:
+    """Times of steps from noise to data, as a sampler takes them.
+
+    Arguments:
+        times: The times, with shape (n,).
+        like: A tensor of the device and the dtype that they are brought to.
+
+    Raises:
+        ValueError: They are not numbers in descending order.
+    """
+    # a time may stand still, for steps at one level
+    if times.dim() != 1 or not len(times) or not bool((times.diff() <= 0).all()):
+        raise ValueError("the times of a sampler descend, from noise to data; `spaced` makes them")
+    return times.to(like)
+
+
 def ddim(predict: Predict, path: Path, x: Tensor, times: Tensor, *, eta: float = 0.0) -> Tensor:
     """Draws by steps that keep a share of the noise and draw the rest anew.
 
@@ -65,8 +81,13 @@ def ddim(predict: Predict, path: Path, x: Tensor, times: Tensor, *, eta: float =
 
     Returns:
         Draws, with shape (n, *shape).
+
+    Raises:
+        ValueError: The times do not descend, or eta is not from 0 to 1.
     """
-    times = times.to(x)
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta is from 0 to 1, got {eta}")
+    times = descending(times, x)
     alphas, sigmas = path.alpha(times), path.sigma(times)
     (alpha_t, alpha_s), (sigma_t, sigma_s) = _steps(alphas), _steps(sigmas)
     lost = (sigma_t.square() - (alpha_t / alpha_s * sigma_s).square()).clamp(min=0).sqrt()
@@ -147,11 +168,12 @@ def heun(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:
     Returns:
         Draws, with shape (n, *shape).
     """
-    for t, s in pairwise(times.to(x)):
+    times = descending(times, x)
+    for t, s in pairwise(times):
         data = predict(x, t).data
         there = _moved(path, x, t, s, data)
         x = _moved(path, x, t, s, (data + predict(there, s).data) / 2)
-    return predict(x, times[-1].to(x)).data
+    return predict(x, times[-1]).data
 
 
 def multistep(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:
@@ -169,7 +191,8 @@ def multistep(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:
         Draws, with shape (n, *shape).
     """
     before: tuple[Tensor, Tensor] | None = None
-    for t, s in pairwise(times.to(x)):
+    times = descending(times, x)
+    for t, s in pairwise(times):
         data = predict(x, t).data
         width = _log_ratio(path, s) - _log_ratio(path, t)
         carried = data
@@ -177,7 +200,7 @@ def multistep(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:
             carried = data + width / (2 * before[1]) * (data - before[0])
         x = _moved(path, x, t, s, carried)
         before = data, width
-    return predict(x, times[-1].to(x)).data
+    return predict(x, times[-1]).data
 
 
 def _steps(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -66,10 +66,14 @@ def annealed_importance(
         betas: The betas, in order: ascending to the density that is sought, or descending from it.
 
     Raises:
-        ValueError: There are fewer than two betas.
+        ValueError: There are fewer than two betas, one is not from 0 to 1, or there are no chains.
     """
     if len(betas) < 2:
         raise ValueError(f"annealing goes from one beta to another, and got {len(betas)}")
+    if not all(0 <= beta <= 1 for beta in betas):
+        raise ValueError("betas are from 0, where annealing starts, to 1, the density itself")
+    if not len(x):
+        raise ValueError("expected a chain at least, got none")
     log_weights = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     target = target_at(betas[0])
     for beta in betas[1:]:

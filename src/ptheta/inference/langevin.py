@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ptheta.broadcasting import over
-from ptheta.inference.acceptance import accepted, tuned
+from ptheta.inference.acceptance import accepted, check_step_size, tuned
 from ptheta.inference.kernels import LogDensity, value_and_score
 
 
@@ -50,6 +50,9 @@ class ULA:
     Arguments:
         step_size: The step h.
 
+    Raises:
+        ValueError: The step is not above 0.
+
     Example:
         >>> _ = torch.manual_seed(0)
         >>> kernel = ULA(0.1)
@@ -59,6 +62,9 @@ class ULA:
     """
 
     step_size: float
+
+    def __post_init__(self) -> None:
+        check_step_size(self.step_size)
 
     def init(
         self, log_prob: LogDensity, x: Tensor, step_size: Tensor | None = None
@@ -91,11 +97,17 @@ class MALA:
         step_size: The step h, or where the tuning starts.
         target: The mean acceptance to tune for; None keeps the step as it is.
         rate: How fast the step is tuned.
+
+    Raises:
+        ValueError: The step is not above 0.
     """
 
     step_size: float
     target: float | None = None
     rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_step_size(self.step_size)
 
     def init(
         self, log_prob: LogDensity, x: Tensor, step_size: Tensor | None = None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ptheta.broadcasting import over
-from ptheta.inference.acceptance import accepted, tuned
+from ptheta.inference.acceptance import accepted, check_step_size, tuned
 from ptheta.inference.kernels import LogDensity
 
 
@@ -46,6 +46,9 @@ class RandomWalk:
         target: The mean acceptance to tune for; None keeps the step as it is.
         rate: How fast the step is tuned.
 
+    Raises:
+        ValueError: The step is not above 0.
+
     Example:
         >>> _ = torch.manual_seed(0)
         >>> normal = lambda x: -x.square().sum(1) / 2
@@ -57,6 +60,9 @@ class RandomWalk:
     step_size: float
     target: float | None = None
     rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_step_size(self.step_size)
 
     @torch.no_grad()
     def init(self, log_prob: LogDensity, x: Tensor, step_size: Tensor | None = None) -> WalkState:

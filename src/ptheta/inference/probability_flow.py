@@ -16,6 +16,7 @@ References:
 
 __all__ = ["Solver", "carried", "carried_and_change"]
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -41,10 +42,20 @@ class Solver:
         tolerance: The error that a step may make, absolute, and relative to the values; that of a
             log-density was a hundred times as much on networks tried.
         evaluations: The most evaluations of the field; a solution that asks for more is refused.
+
+    Raises:
+        ValueError: The tolerance is not above 0, or no evaluation is allowed.
     """
 
     tolerance: float = 1e-6
     evaluations: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tolerance < math.inf or self.evaluations < 1:
+            raise ValueError(
+                "expected a tolerance above 0 and an evaluation or more, got "
+                f"{self.tolerance} and {self.evaluations}"
+            )
 
 
 def carried(
@@ -128,8 +139,8 @@ def _solved(
         if count > solver.evaluations:
             raise PthetaError(
                 f"the probability flow was not solved within {solver.evaluations} evaluations of "
-                f"the network, at t = {t.item():.3g}; allow more, or a larger tolerance than "
-                f"{solver.tolerance}."
+                f"the network, at t = {t.item():.3g}; set a larger tolerance than "
+                f"{solver.tolerance:g}, or train for longer: what is hardly trained is rough."
             )
         found = moving(t, at)
         if not all(part.isfinite().all() for part in found):

@@ -20,6 +20,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ptheta.inference.denoising import descending
 from ptheta.inference.predictions import rates
 from ptheta.noising import Path, Predict
 
@@ -68,15 +69,24 @@ def predictor_corrector(
 
     Returns:
         Draws, with shape (n, *shape).
+
+    Raises:
+        ValueError: The times do not descend, or the path has no data left at the first.
     """
-    for t, s in pairwise(times.to(x)):
+    times = descending(times, x)
+    if not path.alpha(times[0]) > 0:
+        raise ValueError(
+            "the stochastic equation begins where there is something of the data, and this path "
+            "has nothing of them left at the first time; begin a little before it"
+        )
+    for t, s in pairwise(times):
         x = _predicted(predict, path, x, t, s)
         sigma = path.sigma(s)
         for _ in range(corrections):
             step = 2 * (ratio * sigma).square()
             score = -predict(x, s).noise / sigma
             x = x + step * score + (2 * step).sqrt() * torch.randn_like(x)
-    return predict(x, times[-1].to(x)).data
+    return predict(x, times[-1]).data
 
 
 def _predicted(predict: Predict, path: Path, x: Tensor, t: Tensor, s: Tensor) -> Tensor:

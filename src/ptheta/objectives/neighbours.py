@@ -88,11 +88,11 @@ def _log_ratios(
     count = len(chosen)
     neighbours = rows[:, None, None].repeat(1, count, others, 1)
     # one after another, the levels that the value does not have
-    steps = torch.arange(1, levels, device=x.device).to(x.dtype)
+    steps = torch.arange(1, levels, device=x.device)
     there = torch.arange(count, device=x.device)
-    neighbours[:, there, :, chosen] = (
-        (rows[:, chosen, None] + steps).remainder(levels).transpose(0, 1)
-    )
+    # small codes would overflow in the sum
+    moved = (rows[:, chosen, None].long() + steps).remainder(levels)
+    neighbours[:, there, :, chosen] = moved.transpose(0, 1).to(x.dtype)
     given = None if context is None else context.repeat_interleave(count * others, dim=0)
     of = model.unnormalized_log_prob(neighbours.reshape(-1, *x.shape[1:]), given)
     return (

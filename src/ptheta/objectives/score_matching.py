@@ -55,6 +55,8 @@ class SlicedScoreMatching:
     """
 
     def __init__(self, projections: int = 1) -> None:
+        if projections < 1:
+            raise ValueError(f"expected a direction or more for each example, got {projections}")
         self.projections = projections
 
     def loss(self, model: SupportsScore, batch: Batch) -> Loss:
@@ -85,6 +87,8 @@ class DenoisingScoreMatching:
     """
 
     def __init__(self, sigma: float) -> None:
+        if not sigma > 0:
+            raise ValueError(f"the standard deviation of noise is above 0, got {sigma}")
         self.sigma = sigma
 
     def loss(self, model: SupportsScore, batch: Batch) -> Loss:
@@ -118,6 +122,11 @@ class MultiScaleDenoisingScoreMatching:
     def __init__(
         self, sigma_min: float = 0.05, sigma_max: float = 1.2, *, sigma: float = 0.1
     ) -> None:
+        if not 0 < sigma_min < sigma_max or not sigma > 0:
+            raise ValueError(
+                "expected 0 < sigma_min < sigma_max and sigma above 0, got "
+                f"{sigma_min}, {sigma_max} and {sigma}"
+            )
         self.sigma_min = sigma_min
         self.sigma_max = sigma_max
         self.sigma = sigma

@@ -29,8 +29,8 @@ def likely_cause(
     if not terms.get("reach", 0.0) < _RUN_AWAY:
         return (
             "Its chains have run away from the data, where the density does not fall (reach is how "
-            "many times as far as data they are): try a lower learning_rate, more noise, or for "
-            "chains that live on a larger penalty."
+            "many times as far as data they are): try a lower learning_rate, or where the recipe "
+            "has them more noise or a larger penalty."
         )
     return (
         f"The likely cause is a learning rate of {learning_rate:g} that is too high: try --set "

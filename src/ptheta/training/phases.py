@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+_OFTEN = 20  # updates
+
+
 @dataclass(frozen=True)
 class Phase:
     """One phase.
@@ -26,12 +29,15 @@ class Phase:
         steps: The number of updates; that of the last phase is not looked at.
         begin: Done once, with the first batch of the phase, before its first update.
         passing: What it trains that is no part of the model: it is part of the learner's state.
+        meanwhile: Done after its first update and every twentieth, with the batch: what brings the
+            model up to what is being trained, should training end here.
     """
 
     learner: Learner
     steps: int
     begin: Callable[[Batch], None] | None = None
     passing: nn.Module | None = None
+    meanwhile: Callable[[Batch], None] | None = None
 
 
 class InPhases:
@@ -57,7 +63,10 @@ class InPhases:
         if self.done == 0 and phase.begin is not None:
             phase.begin(batch)
         self.done += 1
-        return phase.learner.step(batch)
+        metrics = phase.learner.step(batch)
+        if phase.meanwhile is not None and self.done % _OFTEN == 1:
+            phase.meanwhile(batch)
+        return metrics
 
     def state_dict(self) -> dict[str, Any]:
         return {

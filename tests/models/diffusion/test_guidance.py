@@ -5,12 +5,18 @@ from torch import nn
 from ptheta.models.diffusion.classifier import NoisedClassifier
 from ptheta.models.diffusion.denoiser import Denoiser
 from ptheta.models.diffusion.guidance import ClassifierFree, ClassifierGuided
-from ptheta.models.diffusion.paths import Cosine, SubVariancePreserving, VarianceExploding
+from ptheta.models.diffusion.paths import (
+    Cosine,
+    SubVariancePreserving,
+    VarianceExploding,
+    VariancePreserving,
+)
 from ptheta.networks.residual import ResidualMLP
 from ptheta.noising import Prediction
 from ptheta.objectives.noised_classes import DenoisingAndClassifying
 from ptheta.objectives.types import Batch
 from ptheta.random import seeded
+from ptheta.recipes.registry import build
 from ptheta.spaces import Categorical, Real
 
 MEANS = torch.tensor([[-1.0, 0.5], [1.5, 0.0]], dtype=torch.float64)
@@ -168,3 +174,39 @@ def test_a_classifier_without_classes_to_learn_from_says_so():
     model.model.score = lambda x, context=None, *, t: x
     with pytest.raises(ValueError, match="learns from classes, and the batch has none"):
         DenoisingAndClassifying().loss(model, Batch(torch.zeros(3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [
+        (torch.tensor([0, 2]), "codes from 0 to 1"),
+        (torch.tensor([-1, 0]), "codes from 0 to 1"),
+        (torch.tensor([0.5, 1.0]), "codes from 0 to 1"),
+        (torch.tensor([0, 1, 1]), "2 rows of context"),
+        (torch.tensor([0]), "2 rows of context"),
+    ],
+)
+def test_a_classifier_guides_to_classes_that_it_knows(context, said):
+    path = VariancePreserving()
+    model = TwoGaussians(path)
+    with pytest.raises(ValueError, match=said):
+        ClassifierGuided(model, model).predict(torch.randn(2, 2).double(), context, t=0.5)
+
+
+@pytest.mark.parametrize("guided_by", ["denoiser", "classifier"])
+def test_training_is_watched_without_guidance(guided_by):
+    space, classes = Real((2,)), Categorical(categories=3)
+    x, context = torch.randn(100, 2), torch.arange(100) % 3
+    found = []
+    for weight in (0.0, 5.0):
+        torch.manual_seed(0)
+        algorithm = build("ddpm", space, classes, {"guidance": weight, "guided_by": guided_by})
+        for parameter in algorithm.model.parameters():
+            nn.init.normal_(parameter, std=0.3)
+        algorithm.model.initialize(x, context)
+        torch.manual_seed(0)
+        found.append(algorithm.watched_model.elbo(x, context).mean())
+        torch.manual_seed(0)
+        guided = algorithm.model.elbo(x, context).mean()
+    torch.testing.assert_close(found[0], found[1])
+    assert (guided - found[1]).abs() > 1

@@ -103,3 +103,27 @@ def test_attributes_learned_apart_are_asked_for_together():
     assert gaps(both, Gaussian([2.0, -1.0], 1.0), x) < 1e-4
     torch.testing.assert_close(both.score(x), torch.tensor([2.0, -1.0]) - x)
     torch.testing.assert_close(across.score(x), torch.tensor([2.0, 0.0]) - x)
+
+
+def test_weights_may_be_whole_numbers_and_densities_of_doubles():
+    x = torch.randn(100, 2)
+    torch.testing.assert_close(
+        Product([ONE, TWO], [1, -1]).unnormalized_log_prob(x),
+        ONE.unnormalized_log_prob(x) - TWO.unnormalized_log_prob(x),
+    )
+    found = Mixture([ONE, TWO], [1, 3]).unnormalized_log_prob(x.double())
+    expected = Mixture([ONE, TWO], [1.0, 3.0]).unnormalized_log_prob(x)
+    torch.testing.assert_close(found, expected.double(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", [Product, Mixture])
+def test_weights_are_finite(kind, weight):
+    with pytest.raises(ValueError, match="weights must be finite"):
+        kind([ONE], [weight])
+
+
+@pytest.mark.parametrize("thing", [nn.Linear(2, 1), lambda x: x, "rbm"])
+def test_what_is_no_density_is_refused(thing):
+    with pytest.raises(ValueError, match="expected modules with `unnormalized_log_prob`, got"):
+        Product([ONE, thing])

@@ -55,14 +55,36 @@ def test_the_modern_memory_recalls_many_times_as_many_patterns_as_values():
     assert recalled(lambda x: ModernHopfieldMemory(x, beta=1.0), 1000, 50) > 0.99
 
 
-@pytest.mark.parametrize("x", [torch.zeros(2, 3), torch.ones(3)])
-def test_what_are_no_patterns_is_refused(x):
-    with pytest.raises(ValueError, match="rows of -1 and 1"):
-        HopfieldMemory(x)
+def test_what_are_no_patterns_is_refused():
+    with pytest.raises(ValueError, match="patterns are rows of -1 and 1"):
+        HopfieldMemory(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"patterns are rows, got shape \(3,\)"):
+        HopfieldMemory(torch.ones(3))
 
 
 def test_a_modern_memory_needs_a_matrix_and_a_temperature():
-    with pytest.raises(ValueError, match="rows of a matrix"):
+    with pytest.raises(ValueError, match=r"patterns are rows, got shape \(3,\)"):
         ModernHopfieldMemory(torch.ones(3))
     with pytest.raises(ValueError, match="beta must be above 0"):
         ModernHopfieldMemory(torch.ones(3, 2), beta=0.0)
+
+
+@pytest.mark.parametrize("kind", [HopfieldMemory, ModernHopfieldMemory])
+def test_what_is_no_row_of_the_memory_is_refused(kind):
+    memory = kind(torch.tensor([[1, 1, -1, -1, 1]]))
+    for wrong in (torch.ones(2, 4), torch.ones(5)):
+        with pytest.raises(ValueError, match="cues are rows of 5 values, got shape"):
+            memory.recall(wrong)
+        with pytest.raises(ValueError, match="states are rows of 5 values, got shape"):
+            memory.unnormalized_log_prob(wrong)
+    with pytest.raises(ValueError, match="patterns are rows, got shape"):
+        kind(torch.ones(0, 5))
+    # whole numbers are numbers
+    rest = memory.recall(torch.tensor([[1, -1, -1, -1, 1]]))
+    torch.testing.assert_close(rest, torch.tensor([[1.0, 1.0, -1.0, -1.0, 1.0]]))
+
+
+def test_bits_are_no_cue_of_a_memory_of_signs():
+    memory = HopfieldMemory(torch.tensor([[1.0, 1.0, -1.0]]))
+    with pytest.raises(ValueError, match="cues are rows of -1 and 1"):
+        memory.recall(torch.tensor([[1.0, 0.0, 0.0]]))

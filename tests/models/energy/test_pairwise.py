@@ -238,3 +238,8 @@ def test_tempered_fields_lie_between_independent_sites_and_the_field():
     ends = [field.tempered(beta).unnormalized_log_prob(every) for beta in (0.0, 0.3, 1.0)]
     torch.testing.assert_close(ends[1], 0.7 * ends[0] + 0.3 * ends[2])
     torch.testing.assert_close(ends[2], field.unnormalized_log_prob(every))
+
+
+def test_no_draws_are_asked_for():
+    field = PairwiseField((3, 4), 3)
+    assert field.start(0).shape == (0, 3, 4)

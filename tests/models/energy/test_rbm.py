@@ -179,3 +179,11 @@ def test_a_sweep_needs_a_model_that_has_one():
     assert accepts(by_gibbs, rbm)
     assert not accepts(by_gibbs, energy)
     assert accepts(ContrastiveDivergence(MALA(0.1)), energy)
+
+
+def test_a_machine_has_no_context():
+    rbm = RBM(BinaryUnits((4,)), 3)
+    with pytest.raises(ValueError, match="fitted without context"):
+        rbm.unnormalized_log_prob(torch.zeros(2, 4), torch.zeros(2))
+    with pytest.raises(ValueError, match="fitted without context"):
+        rbm.gibbs(torch.zeros(2, 4), torch.zeros(2))

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ptheta.broadcasting import over
+from ptheta.networks.context import check_context
 from ptheta.noising import Path, Prediction, SupportsNoisedClassify, SupportsPredict
+from ptheta.spaces import Categorical
 
 
 class ClassifierFree(nn.Module):
@@ -42,6 +44,11 @@ class ClassifierFree(nn.Module):
     def path(self) -> Path:
         """The path along which the data are noised."""
         return self.model.path
+
+    @property
+    def unguided(self) -> SupportsPredict:
+        """The denoiser without guidance, which is what data are like."""
+        return self.model
 
     def predict(self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float) -> Prediction:
         """What is expected given the context, moved away from what is expected without.
@@ -91,6 +98,11 @@ class ClassifierGuided(nn.Module):
         """The path along which the data are noised."""
         return self.model.path
 
+    @property
+    def unguided(self) -> SupportsPredict:
+        """The denoiser told the classes, and no more than told, which is what data are like."""
+        return ClassifierGuided(self.model, self.classifier)
+
     def predict(self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float) -> Prediction:
         """What is expected without the classes, moved to where they are likelier.
 
@@ -109,6 +121,8 @@ class ClassifierGuided(nn.Module):
         with torch.enable_grad():
             at = x if x.requires_grad else x.detach().requires_grad_()
             found = self.classifier.class_log_prob(at, t=t)
+            classes = Categorical(categories=found.shape[1])
+            check_context(classes, context, len(x), codes=context.device.type == "cpu")
             likelihood = found.gather(1, context.long().reshape(-1, 1)).sum()
             (slope,) = torch.autograd.grad(likelihood, at, create_graph=followed)
         moved = (1 + self.weight) * sigma * slope

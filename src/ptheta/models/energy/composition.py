@@ -12,6 +12,7 @@ References:
 
 __all__ = ["Given", "Mixture", "Product"]
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -40,8 +41,15 @@ class _Composition(nn.Module, ABC):
             raise ValueError(
                 f"expected a weight for each of {len(models)} densities, got {len(given)}"
             )
+        for model in models:
+            if not (isinstance(model, nn.Module) and hasattr(model, "unnormalized_log_prob")):
+                raise ValueError(
+                    f"expected modules with `unnormalized_log_prob`, got {type(model).__name__}"
+                )
+        if not all(math.isfinite(weight) for weight in given):
+            raise ValueError(f"weights must be finite, got {given}")
         self.models = nn.ModuleList(models)  # pyright: ignore[reportArgumentType]
-        self.register_buffer("weights", torch.tensor(given))
+        self.register_buffer("weights", torch.tensor(given, dtype=torch.float32))
 
     @abstractmethod
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -71,7 +79,8 @@ class Product(_Composition):
         weights: The power to which each is raised; None means 1 for all.
 
     Raises:
-        ValueError: There is no density, or not a weight for each.
+        ValueError: There is no density, or not a finite weight for each, or what is given is no
+            density.
 
     Example:
         >>> from ptheta.recipes.registry import build
@@ -83,7 +92,8 @@ class Product(_Composition):
 
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative energy, with shape (batch,)."""
-        return self.weights @ self._each(x, context)
+        each = self._each(x, context)
+        return self.weights.to(each.dtype) @ each
 
 
 class Mixture(_Composition):
@@ -97,7 +107,8 @@ class Mixture(_Composition):
         weights: The weight of each, above 0; None means 1 for all.
 
     Raises:
-        ValueError: There is no density, not a weight for each, or one that is not above 0.
+        ValueError: There is no density, not a finite weight for each, or one that is not above 0,
+            or what is given is no density.
     """
 
     def __init__(
@@ -112,7 +123,7 @@ class Mixture(_Composition):
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative energy, with shape (batch,)."""
         each = self._each(x, context)
-        return (each + self.weights.log().unsqueeze(1)).logsumexp(dim=0)
+        return (each + self.weights.log().to(each.dtype).unsqueeze(1)).logsumexp(dim=0)
 
 
 class Given(nn.Module):

@@ -40,13 +40,14 @@ class HopfieldMemory(nn.Module):
 
     def __init__(self, patterns: Tensor) -> None:
         super().__init__()
-        if patterns.dim() != 2 or not bool((patterns.abs() == 1).all()):
-            raise ValueError("patterns are rows of -1 and 1; 2 * x - 1 makes them of bits")
+        patterns = _rows(patterns, "patterns")
+        _refuse_bits(patterns, "patterns")
         weight = patterns.t() @ patterns / patterns.shape[1]
         self.register_buffer("weight", weight.fill_diagonal_(0))
 
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative energy, with shape (batch,)."""
+        x = _rows(x, "states", len(self.weight)).to(self.weight)
         return ((x @ self.weight) * x).sum(dim=1) / 2
 
     @torch.no_grad()
@@ -59,7 +60,12 @@ class HopfieldMemory(nn.Module):
 
         Returns:
             The states, shaped as the cues.
+
+        Raises:
+            ValueError: The cues are not rows as wide as the patterns, or not of -1 and 1.
         """
+        cue = _rows(cue, "cues", len(self.weight)).to(self.weight)
+        _refuse_bits(cue, "cues")
         states = cue.t().clone()
         for _ in range(sweeps):
             before = states.clone()
@@ -98,8 +104,7 @@ class ModernHopfieldMemory(nn.Module):
 
     def __init__(self, patterns: Tensor, beta: float = 8.0) -> None:
         super().__init__()
-        if patterns.dim() != 2:
-            raise ValueError(f"patterns are rows of a matrix, got shape {tuple(patterns.shape)}")
+        patterns = _rows(patterns, "patterns")
         if not beta > 0:
             raise ValueError(f"beta must be above 0, got {beta}")
         self.register_buffer("patterns", patterns.clone())
@@ -107,6 +112,7 @@ class ModernHopfieldMemory(nn.Module):
 
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative energy, with shape (batch,)."""
+        x = _rows(x, "states", self.patterns.shape[1]).to(self.patterns)
         nearness = (self.beta * x @ self.patterns.t()).logsumexp(dim=1) / self.beta
         return nearness - x.square().sum(dim=1) / 2
 
@@ -120,8 +126,24 @@ class ModernHopfieldMemory(nn.Module):
 
         Returns:
             The states, shaped as the cues.
+
+        Raises:
+            ValueError: The cues are not rows as wide as the patterns.
         """
-        state = cue
+        state = _rows(cue, "cues", self.patterns.shape[1]).to(self.patterns)
         for _ in range(steps):
             state = (self.beta * state @ self.patterns.t()).softmax(dim=1) @ self.patterns
         return state
+
+
+def _rows(x: Tensor, name: str, width: int | None = None) -> Tensor:
+    """Rows of real numbers, as wide as they are to be."""
+    if x.dim() != 2 or not x.numel() or width not in (None, x.shape[1]):
+        wide = "" if width is None else f" of {width} values"
+        raise ValueError(f"{name} are rows{wide}, got shape {tuple(x.shape)}")
+    return x if x.is_floating_point() else x.float()
+
+
+def _refuse_bits(x: Tensor, name: str) -> None:
+    if not bool((x.abs() == 1).all()):
+        raise ValueError(f"{name} are rows of -1 and 1; 2 * x - 1 makes them of bits")

@@ -141,6 +141,8 @@ class PairwiseField(nn.Module):
         """Draws of sites that are not coupled, with shape (n, *shape)."""
         shares = self.unary.softmax(dim=0)
         sites = self.shape[-2] * self.shape[-1]
+        if n == 0:
+            return shares.new_zeros(0, *self.shape, dtype=torch.long)
         return torch.multinomial(shares, n * sites, replacement=True).reshape(n, *self.shape)
 
     @torch.no_grad()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ptheta.models.energy.units import Units, coins
+from ptheta.networks.context import check_context
 
 _MOST = 24  # hidden units over whose states sums are taken one by one
 
@@ -61,6 +62,7 @@ class RBM(nn.Module):
 
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative free energy, with shape (batch,)."""
+        check_context(None, context, len(x), codes=False)
         field = self.hidden_field(x)
         return self.visible.log_base(x) + F.softplus(field).sum(dim=1)
 
@@ -75,6 +77,7 @@ class RBM(nn.Module):
     @torch.no_grad()
     def gibbs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The hidden units given x, and then the visible ones given these, shaped as x."""
+        check_context(None, context, len(x), codes=False)
         hidden = coins(torch.sigmoid(self.hidden_field(x)))
         return self.visible.draw(hidden @ self.weight)
 

@@ -209,7 +209,11 @@ def dbm(
         objective = OnLayer(
             partial(layer_input, machines[: k + 1]), _persistent(machine, chains, chain_steps)
         )
-        phases.append(Phase(learner(machine, objective), layer_steps, passing=machine))
+        # a budget may end before all layers have had their turn: then the model is its lowest
+        meanwhile = None if k else assemble
+        phases.append(
+            Phase(learner(machine, objective), layer_steps, passing=machine, meanwhile=meanwhile)
+        )
     together = OnLayer(model.mean_field, _persistent(model.machine, chains, chain_steps))
     phases.append(Phase(learner(model.machine, together), layer_steps, begin=assemble))
     constant = AnnealedConstant(temperatures=temperatures)

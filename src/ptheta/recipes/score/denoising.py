@@ -273,10 +273,14 @@ def trained_denoiser(
 def _as_chain(model: Any, space: Space) -> nn.Module:
     """The same denoiser as a chain, whose bound takes a few passes a row.
 
-    The density of a flow takes hundreds, as draws do; all get better with the denoiser.
+    The density of a flow takes hundreds, as draws do; all get better with the denoiser. It is
+    looked at without guidance, which leans away from the data, the further the better it is learnt.
     """
     drawn = model.model
+    denoiser = drawn.model
+    if isinstance(denoiser, ClassifierFree | ClassifierGuided):
+        denoiser = denoiser.unguided
     levels = _LEVELS_OF_VECTORS if len(drawn.shape) == 1 else _LEVELS_OF_IMAGES
-    chain = Even(drawn.model.path, _CHAIN)
-    bounded = WithReverseChain(drawn.model, drawn.shape, levels=levels, chain=chain)
+    chain = Even(denoiser.path, _CHAIN)
+    bounded = WithReverseChain(denoiser, drawn.shape, levels=levels, chain=chain)
     return bridged(bounded, model.bridge, space)

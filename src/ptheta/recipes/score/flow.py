@@ -39,6 +39,7 @@ _SAMPLERS: Mapping[str, Sampler] = {
     "euler-maruyama": euler_maruyama,
     "predictor-corrector": predictor_corrector,
 }
+_MOST = 2**20  # levels in which a path is looked for whose first has little noise
 _EXACT = 16  # values up to which the divergence is taken whole
 _PATHS: Mapping[str, type[VariancePreserving]] = {
     "vp": VariancePreserving,
@@ -203,7 +204,7 @@ def flow_matching(
 def _from_noise(kind: type[VariancePreserving], least: float) -> Path:
     """A path whose first level, at t = 1 / levels, has so little noise."""
     levels = 25
-    while (path := kind(levels=levels)).sigma(path.times()[0]) > least:
+    while (path := kind(levels=levels)).sigma(path.times()[0]) > least and levels < _MOST:
         levels *= 2
     return Even(path)
 
