@@ -153,6 +153,12 @@ OBJECTIVES = [
     ("score matching", ScoreMatching, ReferenceGaussian, STD),
     ("sliced score matching", lambda: SlicedScoreMatching(2), ReferenceGaussian, STD),
     (
+        "sliced score matching, lengths too",
+        lambda: SlicedScoreMatching(2, variance_reduction=False),
+        ReferenceGaussian,
+        STD,
+    ),
+    (
         "reverse KL",
         lambda: ReverseKL(ReferenceGaussian(MEAN, STD).log_prob),
         ReferenceGaussian,

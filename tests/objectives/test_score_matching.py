@@ -5,6 +5,9 @@ from reference import ReferenceGaussian
 from ptheta.objectives.score_matching import (
     DenoisingScoreMatching,
     MultiLevelDenoisingScoreMatching,
+    MultiScaleDenoisingScoreMatching,
+    ScoreMatching,
+    SlicedScoreMatching,
 )
 from ptheta.objectives.types import Batch
 
@@ -74,3 +77,53 @@ def test_levels_are_spread_evenly_over_a_batch():
     model = Zero()
     MultiLevelDenoisingScoreMatching().loss(model, Batch(torch.zeros(40, 2)))
     assert torch.unique(model.seen[0], return_counts=True)[1].tolist() == [10, 10, 10, 10]
+
+
+class Correlated:
+    """The score of a Gaussian of this precision."""
+
+    precision = torch.tensor([[2.0, 1.0], [1.0, 1.5]])
+
+    def score(self, x, context=None):
+        return -x @ self.precision
+
+
+def sliced(batch, n, **options):
+    torch.manual_seed(0)
+    objective = SlicedScoreMatching(**options)
+    return torch.stack([objective.loss(Correlated(), batch).value.detach() for _ in range(n)])
+
+
+def test_slices_have_the_mean_of_the_whole_and_less_variance_where_the_length_is_whole():
+    batch = Batch(torch.randn(20, 2))
+    whole = ScoreMatching().loss(Correlated(), batch).value
+    # of a score that is linear: half its squared length less the trace of the precision
+    expected = (batch.x @ Correlated.precision).square().sum(dim=1).mean() / 2 - 3.5
+    torch.testing.assert_close(whole, expected)
+    spreads = []
+    for reduced in (True, False):
+        found = sliced(batch, 500, variance_reduction=reduced)
+        spreads.append(found.std())
+        assert (found.mean() - whole).abs() < 4 * found.std() / 500**0.5
+    assert spreads[0] < spreads[1]
+
+
+def test_more_slices_have_less_variance():
+    batch = Batch(torch.randn(20, 2))
+    one, many = (sliced(batch, 500, projections=k).var() for k in (1, 16))
+    # directions are drawn apart, so the variance falls as their number; 500 draws know it to 6 %
+    assert one / many == pytest.approx(16, rel=0.4)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SlicedScoreMatching(0),
+        lambda: DenoisingScoreMatching(0.0),
+        lambda: MultiScaleDenoisingScoreMatching(1.0, 0.5),
+        lambda: MultiScaleDenoisingScoreMatching(sigma=0.0),
+    ],
+)
+def test_no_direction_and_no_noise_are_refused(make):
+    with pytest.raises(ValueError, match=r"expected a direction|above 0|0 < sigma_min"):
+        make()

@@ -46,27 +46,41 @@ class SlicedScoreMatching:
     .. math:: \mathcal{L} = \mathbb{E} \left[ \tfrac{1}{2} \lVert s_\theta(x) \rVert^2
         + v^T \nabla \left( v^T s_\theta(x) \right) \right], \qquad \mathbb{E} \, v v^T = I
 
+    That is the form of reduced variance; without it the squared length is sliced as well, as
+    :math:`(v^T s_\theta(x))^2`, which has the same mean.
+
     References:
         Sliced Score Matching: A Scalable Approach to Density and Score Estimation (Song, Garg, Shi
-        & Ermon, 2019), https://arxiv.org/abs/1905.07088, equation 8, with signs as directions
+        & Ermon, 2019), https://arxiv.org/abs/1905.07088, equations 7 and 8, with signs as
+        directions
 
     Arguments:
         projections: The number of directions for each example.
+        variance_reduction: Whether the squared length is taken whole.
+
+    Raises:
+        ValueError: There is no direction.
     """
 
-    def __init__(self, projections: int = 1) -> None:
+    def __init__(self, projections: int = 1, *, variance_reduction: bool = True) -> None:
         if projections < 1:
             raise ValueError(f"expected a direction or more for each example, got {projections}")
         self.projections = projections
+        self.variance_reduction = variance_reduction
 
     def loss(self, model: SupportsScore, batch: Batch) -> Loss:
         """The loss: half a squared length and a divergence, summed over the example."""
         x, score = _score_with_graph(model, batch)
         slopes: list[Tensor] = []
+        squares: list[Tensor] = []
         for _ in range(self.projections):
             v = torch.randint(0, 2, x.shape, device=x.device).to(x.dtype) * 2 - 1
             slopes.append((v * _gradient(v * score, x)).flatten(1).sum(dim=1))
-        return _hyvarinen(score.flatten(1).square().sum(dim=1), torch.stack(slopes).mean(dim=0))
+            squares.append((v * score).flatten(1).sum(dim=1).square())
+        squared_length = score.flatten(1).square().sum(dim=1)
+        if not self.variance_reduction:
+            squared_length = torch.stack(squares).mean(dim=0)
+        return _hyvarinen(squared_length, torch.stack(slopes).mean(dim=0))
 
 
 class DenoisingScoreMatching:
