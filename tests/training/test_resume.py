@@ -12,6 +12,7 @@ SMALL = {
     "made": {},
     "vae": {},
     "ncsn": {},
+    "rbm": {"halving_steps": 2, "temperatures": 5},
 }
 
 

@@ -80,7 +80,11 @@ class LossModule(nn.Module, Generic[N]):
 
 
 class GradientLearner(Generic[N]):
-    """Adam on an objective.
+    r"""Adam on an objective, at one rate or at rates that fall as :math:`r / (1 + s / n)`.
+
+    References:
+        A Stochastic Approximation Method (Robbins & Monro, 1951),
+        https://doi.org/10.1214/aoms/1177729586, for rates that fall so
 
     Arguments:
         model: What is trained.
@@ -92,6 +96,8 @@ class GradientLearner(Generic[N]):
             and scales are left alone.
         bridge: The way from data to the reals on which the objective works; None hands the
             objective the data as they are.
+        halving_steps: The number n of updates s after which the rate is half of r, and after twice
+            as many a third; None keeps it.
     """
 
     def __init__(
@@ -103,10 +109,13 @@ class GradientLearner(Generic[N]):
         clip: float | None = None,
         weight_decay: float = 0.0,
         bridge: ToReals | None = None,
+        halving_steps: int | None = None,
     ) -> None:
         self.model = model
         self.objective = objective
         self.learning_rate = learning_rate
+        self.halving_steps = halving_steps
+        self.updates = 0
         self.clip = clip
         self.weight_decay = weight_decay
         self.bridge = bridge
@@ -132,6 +141,11 @@ class GradientLearner(Generic[N]):
         self.backward(value)
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        if self.halving_steps is not None:
+            rate = self.learning_rate / (1 + self.updates / self.halving_steps)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self.updates += 1
         self.optimizer.step()
         self.optimizer.zero_grad()
         return {"loss": value.detach(), **terms}
@@ -140,12 +154,16 @@ class GradientLearner(Generic[N]):
         state: dict[str, Any] = {"optimizer": self.optimizer.state_dict()}
         if isinstance(self.objective, nn.Module):
             state["objective"] = self.objective.state_dict()
+        if self.halving_steps is not None:
+            state["updates"] = self.updates
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         restore_optimizer(self.optimizer, state["optimizer"])
         if isinstance(self.objective, nn.Module):
             self.objective.load_state_dict(state["objective"])
+        if self.halving_steps is not None:
+            self.updates = int(state["updates"])
 
     def _groups(self) -> list[dict[str, Any]]:
         if self.weight_decay == 0:

@@ -41,6 +41,7 @@ def rbm(
     temperatures: Count = 1000,
     sample_steps: Count = 200,
     learning_rate: Rate = 1e-3,
+    halving_steps: Count | None = None,
     batch_size: Count = 100,
 ) -> Algorithm:
     """Restricted Boltzmann machine, by contrastive divergence or with chains that live on.
@@ -68,6 +69,9 @@ def rbm(
         temperatures: The number of steps by which the constant is estimated.
         sample_steps: The number of sweeps for each draw.
         learning_rate: The step size of Adam.
+        halving_steps: The number of updates after which the step size is half of that, after twice
+            as many a third, and so on, which settles chains and weights in long runs; none keeps
+            it.
         batch_size: The number of examples in a batch.
 
     Raises:
@@ -87,7 +91,9 @@ def rbm(
     constant = AnnealedConstant(temperatures=temperatures)
     return Algorithm(
         model=bridged(MachineWithGibbs(machine, constant, steps=sample_steps), bridge, space),
-        learner=GradientLearner(machine, loss, learning_rate=learning_rate, bridge=bridge),
+        learner=GradientLearner(
+            machine, loss, learning_rate=learning_rate, bridge=bridge, halving_steps=halving_steps
+        ),
         batch_size=batch_size,
         steps=4000,
         ema=0.99,
