@@ -104,7 +104,7 @@ def share(x: Tensor) -> float:
 
 
 def picture(draws: dict[str, Tensor]) -> None:
-    figure, axes = plt.subplots(1, len(draws), figsize=(3.2 * len(draws), 3.4), sharey=True)
+    figure, axes = plt.subplots(1, len(draws), figsize=(2.6 * len(draws), 3.0), sharey=True)
     for axis, (title, x) in zip(axes, draws.items(), strict=True):
         axis.scatter(*x[:2000].T, s=2, alpha=0.4, linewidths=0)
         axis.set_title(f"{title}\n{share(x):.0%} in the smaller mode", fontsize=9)
@@ -112,7 +112,7 @@ def picture(draws: dict[str, Tensor]) -> None:
         axis.set_ylim(-9, 9)
         axis.set_aspect("equal")
     figure.tight_layout()
-    figure.savefig(PICTURE, dpi=110)
+    figure.savefig(PICTURE, dpi=110, bbox_inches="tight")
 
 
 def main() -> None:
