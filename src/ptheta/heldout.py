@@ -191,20 +191,18 @@ class StandInFigure:
     Arguments:
         stand_in: Makes the one of the other.
         figure: The figure of what stands in.
+        slack: How much of a difference is noise: what stands in may stand still where the model
+            itself still gets better, and then the newest weights are to be kept.
     """
 
     stand_in: Callable[[nn.Module], nn.Module]
     figure: Figure
+    slack: float = 0.0
 
     @property
     def name(self) -> str:
         """What the figure is."""
         return self.figure.name
-
-    @property
-    def slack(self) -> float:
-        """How much of a difference is noise."""
-        return self.figure.slack
 
     def __call__(self, model: nn.Module) -> float:
         found = self.figure(self.stand_in(model))

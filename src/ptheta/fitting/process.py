@@ -137,9 +137,14 @@ def _evaluate_every(algorithm: Algorithm, batches: Batches) -> int:
     return 10 * every if algorithm.keep == "last" else every
 
 
+_SLACK = 1e-3  # nats a value
+
+
 def _figure(algorithm: Algorithm, data: Data) -> Figure:
     figure = heldout_figure(algorithm.watched_model, data.validation, data.space)
-    return figure if algorithm.watched is None else StandInFigure(algorithm.watched, figure)
+    if algorithm.watched is None:
+        return figure
+    return StandInFigure(algorithm.watched, figure, slack=_SLACK * data.space.features)
 
 
 def _watch(
