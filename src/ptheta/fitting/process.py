@@ -31,6 +31,8 @@ from ptheta.training.validation import EARLY, Figure, Validation
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+_SLACK = 1e-3  # nats a value, which the figure of a stand-in may differ by and be as good
+
 
 def fit_here(
     fabric: Fabric,
@@ -135,9 +137,6 @@ def _evaluate_every(algorithm: Algorithm, batches: Batches) -> int:
         every = min(max(every, 100 if has_likelihood(algorithm.watched_model) else 500), 1000)
     # looks that decide nothing are for the record
     return 10 * every if algorithm.keep == "last" else every
-
-
-_SLACK = 1e-3  # nats a value
 
 
 def _figure(algorithm: Algorithm, data: Data) -> Figure:

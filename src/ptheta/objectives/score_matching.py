@@ -75,12 +75,13 @@ class SlicedScoreMatching:
         squares: list[Tensor] = []
         for _ in range(self.projections):
             v = torch.randint(0, 2, x.shape, device=x.device).to(x.dtype) * 2 - 1
-            slopes.append((v * _gradient(v * score, x)).flatten(1).sum(dim=1))
-            squares.append((v * score).flatten(1).sum(dim=1).square())
-        squared_length = score.flatten(1).square().sum(dim=1)
-        if not self.variance_reduction:
-            squared_length = torch.stack(squares).mean(dim=0)
-        return _hyvarinen(squared_length, torch.stack(slopes).mean(dim=0))
+            along = v * score
+            slopes.append((v * _gradient(along, x)).flatten(1).sum(dim=1))
+            if not self.variance_reduction:
+                squares.append(along.flatten(1).sum(dim=1).square())
+        if self.variance_reduction:
+            squares = [score.flatten(1).square().sum(dim=1)]
+        return _hyvarinen(torch.stack(squares).mean(dim=0), torch.stack(slopes).mean(dim=0))
 
 
 class DenoisingScoreMatching:
