@@ -6,9 +6,11 @@ A method that cannot be honoured is absent. ``capabilities`` lists the methods t
 
 __all__ = [
     "DENSITIES",
+    "Bracket",
     "Capability",
     "DensityKind",
     "SupportsBeamSearch",
+    "SupportsBracket",
     "SupportsClassify",
     "SupportsComplete",
     "SupportsDecode",
@@ -34,6 +36,7 @@ __all__ = [
     "summary",
 ]
 
+from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -253,6 +256,35 @@ class SupportsInitializeContext(Protocol):
 
     def initialize_context(self, context: Tensor | None) -> None:
         """Sets what depends on the training context; called once, before the first step."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """The log of a machine's constant, annealed from both ends, in nats.
+
+    The lower figure is in its mean at most the truth. The upper one is at least the truth in its
+    mean, as far as the draws that annealing began with are draws of the machine.
+
+    Arguments:
+        low: The estimate forwards, from independent units, by which densities are given.
+        low_error: Its standard error, by the spread of the chains' weights.
+        high: The estimate backwards, from draws of the machine.
+        high_error: Its standard error.
+    """
+
+    low: float
+    low_error: float
+    high: float
+    high_error: float
+
+
+@runtime_checkable
+class SupportsBracket(Protocol):
+    """A model whose constant can be annealed from both ends."""
+
+    def log_partition_bracket(self) -> Bracket:
+        """The log of the constant from below and from above."""
         ...
 
 

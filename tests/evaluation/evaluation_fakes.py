@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from ptheta.data.dataset import Data, Split, Truth
 from ptheta.fitting import Run
+from ptheta.protocols import Bracket
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
+BRACKET = Bracket(low=1.0, low_error=0.1, high=1.5, high_error=0.2)
 ENTROPY = 2 * 0.5 * math.log(2 * math.pi * math.e)
 
 
@@ -29,6 +31,19 @@ class Normal(nn.Module):
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return normal_log_prob(x - self.shift)
+
+
+class Annealed(nn.Module):
+    """N(0, 1) in the plane, with a constant that says that it was annealed."""
+
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
+        return torch.randn(n, 2)
+
+    def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return normal_log_prob(x)
+
+    def log_partition_bracket(self) -> Bracket:
+        return BRACKET
 
 
 class Unnormalised(nn.Module):

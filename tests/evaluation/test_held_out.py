@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 from evaluation_fakes import (
+    BRACKET,
     ENTROPY,
+    Annealed,
     Bound,
     Normal,
     Sampler,
@@ -17,6 +19,8 @@ from evaluation_fakes import (
     run_of,
 )
 
+from ptheta.data.bridged import bridged
+from ptheta.data.bridging import dequantising
 from ptheta.data.dataset import Split
 from ptheta.evaluation.likelihood import held_out
 
@@ -67,6 +71,28 @@ def test_an_unnormalised_density_has_no_nats_but_an_error_up_to_a_constant() -> 
     assert found.bits_per_dimension is None
     assert found.truth_error is not None
     assert found.truth_error.value == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["itself", "behind a bridge"])
+def test_an_annealed_constant_is_shown_from_both_ends(within: bool) -> None:
+    data = plane(200)
+    model = Annealed()
+    run = run_of(bridged(model, dequantising(data.space), data.space) if within else model)
+    found = held_out(run, data.test)
+    assert found is not None
+    assert found.nats is not None
+    assert found.nats_backwards is not None
+    assert found.annealed == BRACKET
+    # half a nat between the ends of the bracket
+    assert found.nats_backwards.value == pytest.approx(found.nats.value + 0.5)
+    assert found.nats_backwards.high - found.nats_backwards.value == pytest.approx(1.96 * 0.2)
+
+
+def test_what_is_not_annealed_has_no_bracket() -> None:
+    found = held_out(run_of(Normal()), plane().test)
+    assert found is not None
+    assert found.annealed is None
+    assert found.nats_backwards is None
 
 
 def test_a_sampler_has_none() -> None:

@@ -29,6 +29,16 @@ def test_the_constant_is_within_its_error_of_the_sum():
     assert abs(constant.of(machine) - machine.log_partition()) < 4 * error
 
 
+def test_the_constant_is_bracketed_from_both_ends():
+    machine = stirred(RBM(BinaryUnits((8,)), 5))
+    model = MachineWithGibbs(machine, AnnealedConstant(temperatures=300), steps=50)
+    found = model.log_partition_bracket()
+    exact = machine.log_partition().item()
+    assert found.low == model.constant.of(machine)
+    assert found.low - 4 * found.low_error < exact < found.high + 4 * found.high_error
+    assert abs(found.high - exact) < 4 * found.high_error
+
+
 def test_the_constant_is_of_the_weights_as_they_are_and_leaves_the_caller_his_noise():
     machine = stirred(RBM(BinaryUnits((8,)), 5))
     constant = AnnealedConstant(temperatures=50)
@@ -63,19 +73,22 @@ def test_those_of_a_bound_sum_to_less():
     assert total == pytest.approx(exact.item(), abs=4 * constant.error(dbm.machine))
 
 
-def test_too_few_temperatures_weigh_a_machine_too_light():
+def test_too_few_temperatures_weigh_a_machine_too_light_and_too_heavy_backwards():
     torch.manual_seed(0)
     machine = stirred(RBM(BinaryUnits((8,)), 5))
     with torch.no_grad():
-        machine.weight.mul_(4)
+        machine.weight.mul_(2)
     exact = machine.log_partition().item()
-    at_once = [AnnealedConstant(temperatures=1, chains=5).of(machine).item()]
-    with torch.no_grad():
-        for _ in range(40):  # the same machine under other names, for other noise
-            order = torch.randperm(8)
+    lows, highs = [], []
+    for _ in range(160):  # the same machine under other names, for other noise
+        order = torch.randperm(8)
+        with torch.no_grad():
             machine.weight.copy_(machine.weight[:, order])
             machine.visible.bias.copy_(machine.visible.bias[order])
             machine.visible.fitted.copy_(machine.visible.fitted[order])
-            at_once.append(AnnealedConstant(temperatures=1, chains=5).of(machine).item())
-    found = torch.tensor(at_once)
-    assert found.mean() < exact - 4 * found.std() / math.sqrt(len(found))
+        found = AnnealedConstant(temperatures=1, chains=5).bracket(machine, steps=100)
+        lows.append(found.low)
+        highs.append(found.high)
+    low, high = torch.tensor(lows), torch.tensor(highs)
+    assert low.mean() < exact - 4 * low.std() / math.sqrt(len(low))
+    assert high.mean() > exact + 4 * high.std() / math.sqrt(len(high))

@@ -10,6 +10,7 @@ from ptheta.errors import PthetaError
 from ptheta.inference.adapters import WithMCMC
 from ptheta.models.energy.energy import Energy
 from ptheta.networks.diffusion_transformer import DiffusionTransformer
+from ptheta.networks.downsampling import DownsamplingCNN
 from ptheta.networks.residual import ResidualMLP
 from ptheta.networks.unet import UNet
 from ptheta.objectives.accepts import accepts
@@ -88,6 +89,31 @@ def test_the_objectives_of_ebm_are_one_setting_apart(objective, space):
     # all of the same network learns, but for the constant where an objective sees slopes alone
     moved = [not torch.equal(p, q) for p, q in zip(energy.parameters(), before, strict=True)]
     assert all(moved[:-1])
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_energies_of_images_may_be_convolutions_of_bounded_slope(objective):
+    space = Discrete((1, 5, 4), 4, layout="image")
+    settings = {"objective": objective, "network": "cnn", "spectral_norm": 0.7}
+    algorithm = build("ebm", space, settings=settings)
+    torch.manual_seed(0)
+    x = torch.randint(4, (40, 1, 5, 4))
+    algorithm.model.initialize(x)
+    algorithm.learner.setup(Fabric(accelerator="cpu", devices=1))
+    assert math.isfinite(algorithm.learner.step(Batch(x))["loss"])
+    energy = next(m for m in algorithm.model.modules() if isinstance(m, Energy))
+    assert isinstance(energy.network, DownsamplingCNN)
+    far = 5 * torch.randn(200, 20)
+    # sides of 5 and 4 are halved once; the gain of 3 is on what goes in and what comes out
+    bent = energy.score(far) + far
+    assert bent.norm(dim=1).max() <= 3 * 3 * 0.7**2 * 1.1
+    assert "lipschitz" in algorithm.constraints
+    assert not build("ebm", space).constraints
+
+
+def test_convolutions_of_what_is_no_image_are_one_sentence():
+    with pytest.raises(PthetaError, match="network=cnn is for images, and this is"):
+        build("ebm", Real((2,)), settings={"network": "cnn"})
 
 
 def test_an_unknown_objective_is_one_sentence():

@@ -12,7 +12,13 @@ from ptheta.density import densities
 from ptheta.evaluation.estimate import Estimate, mean_of, share_of
 from ptheta.evaluation.rows import head
 from ptheta.fitting import Run
-from ptheta.protocols import Capability, DensityKind, density_verb
+from ptheta.protocols import (
+    Bracket,
+    Capability,
+    DensityKind,
+    SupportsBracket,
+    density_verb,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,10 @@ class Likelihood:
         loose_by: What makes the bound loose: ``dequantisation``, ``variational`` or nothing.
         truth_error: The mean absolute error of log p, in nats, where the truth is known; an
             unnormalised density is first shifted by the median difference.
+        annealed: The log of the constant from below, by which the nats are given, and from above;
+            None where no constant is annealed.
+        nats_backwards: The nats by the constant from above, with the interval of that constant
+            alone; None where no constant is annealed.
     """
 
     verb: Capability
@@ -45,6 +55,8 @@ class Likelihood:
     one_particle: Estimate | None
     loose_by: str
     truth_error: Estimate | None
+    annealed: Bracket | None
+    nats_backwards: Estimate | None
 
 
 def held_out(
@@ -80,6 +92,7 @@ def held_out(
     one = densities(run.model, x, context, space=run.space, seed=seed).values if bound else None
     nats = _mean(-found.values) if normalised else None
     unit = 1 / (run.space.features * math.log(2))
+    annealed = _annealed(run)
     return Likelihood(
         verb=found.verb,
         kind=found.kind,
@@ -91,6 +104,8 @@ def held_out(
         one_particle=None if one is None else _mean(-one),
         loose_by=_loose_by(run) if bound else "",
         truth_error=None if truth is None else _truth_error(found.values, x[:], truth, normalised),
+        annealed=annealed,
+        nats_backwards=None if nats is None or annealed is None else _backwards(nats, annealed),
     )
 
 
@@ -112,6 +127,18 @@ def _truth_error(values: Tensor, x: Tensor, truth: Truth, normalised: bool) -> E
     if not normalised:
         difference = difference - difference[difference.isfinite()].median()
     return _mean(difference.abs())
+
+
+def _annealed(run: Run) -> Bracket | None:
+    # a bridge counts its volume row by row, and so leaves the constant as it is
+    within = getattr(run.model, "model", run.model)
+    return within.log_partition_bracket() if isinstance(within, SupportsBracket) else None
+
+
+def _backwards(nats: Estimate, annealed: Bracket) -> Estimate:
+    value = nats.value + annealed.high - annealed.low
+    error = 1.96 * annealed.high_error
+    return Estimate(value, value - error, value + error)
 
 
 def _loose_by(run: Run) -> str:

@@ -137,6 +137,11 @@ def _likelihood_rows(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
     if found.one_particle is not None:
         value = marked(f"{found.one_particle.value:.3f}", found.kind)
         rows.append(("  with one particle", value, _interval(found.one_particle, 3), ""))
+    if found.annealed is not None and found.nats_backwards is not None:
+        back = found.nats_backwards
+        rows.append(("  error of the constant", f"{found.annealed.low_error:.3f}", "", ""))
+        value = marked(f"{back.value:.3f}", found.kind)
+        rows.append(("  by annealing backwards", value, _interval(back, 3), ""))
     if found.impossible.value > 0:
         rows.append(("impossible rows", *_share(found.impossible), ""))
     if found.truth_error is not None:

@@ -19,7 +19,7 @@ from ptheta.inference.adapters import WithGibbs
 from ptheta.inference.gibbs import BlockGibbs, SupportsGibbs, SupportsTempering
 from ptheta.inference.importance import LogRatio, annealed_importance
 from ptheta.inference.kernels import Target
-from ptheta.protocols import SupportsInitialize
+from ptheta.protocols import Bracket, SupportsInitialize
 from ptheta.random import seeded
 
 
@@ -54,6 +54,8 @@ class AnnealedConstant:
     References:
         On the Quantitative Analysis of Deep Belief Networks (Salakhutdinov & Murray, 2008),
         https://doi.org/10.1145/1390156.1390266
+        Accurate and conservative estimates of MRF log-likelihood using reverse annealing (Burda,
+        Grosse & Salakhutdinov, 2015), https://arxiv.org/abs/1412.8566, for the bracket
 
     Arguments:
         temperatures: The number of steps from independent units to the machine.
@@ -85,19 +87,39 @@ class AnnealedConstant:
         return self._ratio(machine)[1].error
 
     @torch.no_grad()
+    def bracket(self, machine: SupportsAnnealing, *, steps: int = 1000) -> Bracket:
+        """The constant annealed forwards, and backwards from draws of the machine.
+
+        Arguments:
+            machine: The machine.
+            steps: The number of sweeps by which the draws are made.
+        """
+        log_z, up = self._ratio(machine)
+        with seeded(1):
+            x = machine.start(self.chains)
+            for _ in range(steps):
+                x = machine.gibbs(x)
+            down = self._annealed(machine, x, self._betas[::-1])
+        low, high = log_z.item() + up.value, log_z.item() - down.value
+        return Bracket(low, up.error, high, down.error)
+
+    @property
+    def _betas(self) -> list[float]:
+        # densest next to the machine itself, where densities change the most
+        return (1 - torch.linspace(1, 0, self.temperatures + 1).square()).tolist()
+
+    def _annealed(self, machine: SupportsAnnealing, x: Tensor, betas: Sequence[float]) -> LogRatio:
+        return annealed_importance(
+            lambda beta: Target(machine.tempered(beta)), BlockGibbs(), x, betas
+        )
+
+    @torch.no_grad()
     def _ratio(self, machine: SupportsAnnealing) -> tuple[Tensor, LogRatio]:
         weights = [weight.detach() for weight in machine.parameters()]
         if self._found is None or not _same(weights, self._weights):
-            # densest next to the machine itself, where densities change the most
-            betas = (1 - torch.linspace(1, 0, self.temperatures + 1).square()).tolist()
             start = machine.tempered(0.0)
             with seeded(0):
-                ratio = annealed_importance(
-                    lambda beta: Target(machine.tempered(beta)),
-                    BlockGibbs(),
-                    start.start(self.chains),
-                    betas,
-                )
+                ratio = self._annealed(machine, start.start(self.chains), self._betas)
             self._found = start.log_partition_at_start(), ratio
             self._weights = [weight.clone() for weight in weights]
         return self._found
@@ -136,6 +158,10 @@ class MachineWithGibbs(WithGibbs):
         """
         _refuse_context(context)
         return self.model.unnormalized_log_prob(x) - self.constant.of(self.model)
+
+    def log_partition_bracket(self) -> Bracket:
+        """The log of the constant from below and from above, in nats."""
+        return self.constant.bracket(self.model, steps=self.steps)
 
 
 class SupportsDeepMachine(Protocol):
@@ -190,6 +216,10 @@ class DeepWithGibbs(nn.Module):
         """
         _refuse_context(context)
         return self.model.unnormalized_elbo(x) - self.constant.of(self.model.machine)
+
+    def log_partition_bracket(self) -> Bracket:
+        """The log of the machine's constant from below and from above, in nats."""
+        return self.constant.bracket(self.model.machine, steps=self.steps)
 
 
 def _refuse_context(context: Tensor | None) -> None:

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from ptheta.protocols import SupportsUnnormalizedLogProb
 
@@ -98,8 +99,10 @@ def run(kernel: Kernel[A, S], target: A, state: S, steps: int) -> S:
     Returns:
         Where the chains end.
     """
-    for _ in range(steps):
-        state = kernel.step(target, state)
+    # weights that are made from others, as those of bounded slope are, stay as they are meanwhile
+    with parametrize.cached():
+        for _ in range(steps):
+            state = kernel.step(target, state)
     return state
 
 

@@ -14,7 +14,15 @@ References:
     Barthelemy, Araujo & Allauzen, 2023), https://arxiv.org/abs/2305.16173, algorithm 2
 """
 
-__all__ = ["Bounded", "BoundedConv2d", "BoundedLinear", "LipSwish", "spectral_bound"]
+__all__ = [
+    "Bounded",
+    "BoundedConv2d",
+    "BoundedLinear",
+    "Conv2dWithin",
+    "LinearWithin",
+    "LipSwish",
+    "spectral_bound",
+]
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -95,6 +103,64 @@ def _gradient_of_bound(matrices: Tensor) -> Tensor:
     return bound / unit * along / share
 
 
+class LinearWithin(nn.Module):
+    """Scales the weights of a linear layer, so that its largest singular value is at most a number.
+
+    It may be what `torch.nn.utils.parametrize` makes the weights of a layer by.
+
+    Arguments:
+        bound: The largest singular value that is allowed.
+
+    Example:
+        >>> LinearWithin(0.5)(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
+        tensor([[0.5000, 0.0000],
+                [0.0000, 0.1667]])
+    """
+
+    def __init__(self, bound: float) -> None:
+        super().__init__()
+        self.bound = bound
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weights, with shape (out_features, in_features)."""
+        return _within(weight, spectral_bound(weight), self.bound)
+
+
+class Conv2dWithin(nn.Module):
+    """Scales a kernel, so that the convolution's largest singular value is at most a number.
+
+    A convolution padded with zeros is a part of that on a torus that is wider than the image by the
+    kernel's reach. That one acts on each frequency alone, by a matrix of channels, so that its
+    largest singular value is the largest of these.
+
+    References:
+        Spectral Norm of Convolutional Layers with Circular and Zero Paddings (Delattre, Barthelemy
+        & Allauzen, 2024), https://arxiv.org/abs/2402.00240, section III
+
+    Arguments:
+        bound: The largest singular value that is allowed.
+        kernel_size: The width of the kernel, an odd number.
+        size: The height and width of the images.
+
+    Raises:
+        ValueError: The kernel is not of odd width.
+    """
+
+    def __init__(self, bound: float, kernel_size: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.bound = bound
+        reach = kernel_reach(kernel_size)
+        # a kernel of one pixel treats all frequencies alike
+        self.torus = [max(side + reach, kernel_size) if reach else 1 for side in size]
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The kernel, with shape (out_channels, in_channels, kernel_size, kernel_size)."""
+        frequencies = torch.fft.rfft2(weight, s=self.torus).permute(2, 3, 0, 1).flatten(0, 1)
+        # only the largest has a gradient
+        largest = spectral_bound(frequencies.detach()).argmax()
+        return _within(weight, spectral_bound(frequencies[largest]), self.bound)
+
+
 class Bounded(nn.Module, ABC):
     """A linear layer that stretches no difference of inputs by more than a factor. Abstract."""
 
@@ -120,25 +186,16 @@ class BoundedLinear(Bounded):
 
     def __init__(self, in_features: int, out_features: int, bound: float) -> None:
         super().__init__()
-        self.bound = bound
+        self.within = LinearWithin(bound)
         self.weight = nn.Parameter(_drawn(out_features, in_features))
         self.bias = nn.Parameter(torch.zeros(out_features))
 
     def bounded(self) -> Callable[[Tensor], Tensor]:
-        weight = _within(self.weight, spectral_bound(self.weight), self.bound)
-        return partial(F.linear, weight=weight, bias=self.bias)
+        return partial(F.linear, weight=self.within(self.weight), bias=self.bias)
 
 
 class BoundedConv2d(Bounded):
     """A convolution padded with zeros, whose largest singular value is at most a number.
-
-    It is a part of the convolution on a torus that is wider than the image by the kernel's reach.
-    That one acts on each frequency alone, by a matrix of channels, so that its largest singular
-    value is the largest of these.
-
-    References:
-        Spectral Norm of Convolutional Layers with Circular and Zero Paddings (Delattre, Barthelemy
-        & Allauzen, 2024), https://arxiv.org/abs/2402.00240, section III
 
     Arguments:
         in_channels: The number of channels of the input.
@@ -160,18 +217,13 @@ class BoundedConv2d(Bounded):
         bound: float,
     ) -> None:
         super().__init__()
-        self.bound = bound
         self.reach = kernel_reach(kernel_size)
-        # a kernel of one pixel treats all frequencies alike
-        self.torus = [max(side + self.reach, kernel_size) if self.reach else 1 for side in size]
+        self.within = Conv2dWithin(bound, kernel_size, size)
         self.weight = nn.Parameter(_drawn(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def bounded(self) -> Callable[[Tensor], Tensor]:
-        frequencies = torch.fft.rfft2(self.weight, s=self.torus).permute(2, 3, 0, 1).flatten(0, 1)
-        # only the largest has a gradient
-        largest = spectral_bound(frequencies.detach()).argmax()
-        weight = _within(self.weight, spectral_bound(frequencies[largest]), self.bound)
+        weight = self.within(self.weight)
         return partial(F.conv2d, weight=weight, bias=self.bias, padding=self.reach)
 
 

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ptheta.networks.lipschitz import LinearWithin
 
 
 class MLP(nn.Sequential):
@@ -17,6 +20,8 @@ class MLP(nn.Sequential):
         hidden_features: The sizes of the hidden layers; empty gives one linear layer.
         activation: Makes the activation.
         dropout: The share of hidden units dropped in training.
+        spectral_norm: What the largest singular value of every layer is at most; None leaves the
+            layers free.
 
     Example:
         >>> MLP(2, 3, [16, 16])(torch.zeros(5, 2)).shape
@@ -30,6 +35,7 @@ class MLP(nn.Sequential):
         hidden_features: Sequence[int] = (64, 64),
         activation: Callable[[], nn.Module] = nn.SiLU,
         dropout: float = 0.0,
+        spectral_norm: float | None = None,
     ) -> None:
         layers: list[nn.Module] = []
         for before, after in zip((in_features, *hidden_features), hidden_features, strict=False):
@@ -38,6 +44,11 @@ class MLP(nn.Sequential):
                 layers.append(nn.Dropout(dropout))
         last = hidden_features[-1] if hidden_features else in_features
         super().__init__(*layers, nn.Linear(last, out_features))
+        if spectral_norm is not None:
+            for layer in self:
+                if isinstance(layer, nn.Linear):
+                    within = LinearWithin(spectral_norm)
+                    parametrize.register_parametrization(layer, "weight", within)
 
     def features_first(self, x: Tensor) -> Tensor:
         """The outputs with shape (out_features, batch), for arithmetic along the batch.

@@ -2,6 +2,7 @@
 
 __all__ = ["ebm"]
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -17,8 +18,9 @@ from ptheta.models.energy.self_normalised import SelfNormalised
 from ptheta.models.latent.covariances import COVARIANCES
 from ptheta.models.latent.gmm import GaussianMixture
 from ptheta.networks.context import ContextFeatures
+from ptheta.networks.downsampling import DownsamplingCNN
 from ptheta.networks.mlp import MLP
-from ptheta.networks.sizes import default_width
+from ptheta.networks.sizes import default_width, is_small
 from ptheta.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from ptheta.objectives.noise_contrastive import FlowContrastive, NoiseContrastive
 from ptheta.objectives.score_matching import (
@@ -31,6 +33,7 @@ from ptheta.objectives.smoothing import Smoothed
 from ptheta.objectives.types import Objective
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.flows.splines import spline_flow
+from ptheta.recipes.flows.vector import image_shape
 from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.gradient import GradientLearner
@@ -48,6 +51,7 @@ _NOISE: Mapping[str, tuple[float, float]] = {
     "nce": (0.0, 0.0),
     "fce": (0.0, 0.0),
 }
+_COARSEST = 4  # pixels a side at the end of convolutions
 _KERNELS: Mapping[str, Kernel[Any, Any]] = {
     "mala": MALA(0.05, target=0.574),
     "ula": ULA(0.01),
@@ -62,8 +66,10 @@ def ebm(
     objective: Literal["pcd", "cd", "sm", "ssm", "dsm", "mdsm", "nce", "fce"] = "pcd",
     kernel: Literal["mala", "ula", "random-walk"] = "mala",
     noise: NonNegative | None = None,
+    network: Literal["mlp", "cnn"] | None = None,
+    spectral_norm: Rate | None = None,
     hidden_features: Count | None = None,
-    layers: Count = 2,
+    layers: Count | None = None,
     chains: Count = 1024,
     chain_steps: Count = 10,
     refresh: Fraction = 0.02,
@@ -110,8 +116,14 @@ def ebm(
         noise: The standard deviation of the noise, in standard deviations of the data; none
             means 0.05 for pcd and cd, 0.1 for dsm and mdsm and 0 else on real data, 0.1, 0.3 and,
             for sm and ssm, 0.3 on levels.
-        hidden_features: The width of the network; none means by the size of an example.
-        layers: The number of its hidden layers.
+        network: A perceptron (mlp), or, for images, convolutions that halve them from layer to
+            layer (cnn); none means the perceptron.
+        spectral_norm: What the largest singular value of every layer is at most, which bounds how
+            steep the density can be; none leaves the layers free.
+        hidden_features: The width of the perceptron, or the number of channels of the first
+            convolution, which doubles from layer to layer; none means by the size of an example.
+        layers: The number of its hidden layers; none means 2 of a perceptron, and as many
+            convolutions as leave images of 4 pixels a side.
         chains: The number of chains that live on through training (pcd).
         chain_steps: The number of their transitions at an update (pcd, cd).
         refresh: The share of chains that start afresh at an update (pcd).
@@ -121,14 +133,18 @@ def ebm(
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
     """
-    bridge = dequantising(space)
+    tilt = _cnn if network == "cnn" else _mlp
+    bridge = dequantising(space, together=network == "cnn")
     smoothing = _NOISE[objective][bridge.stochastic] if noise is None else noise
     if objective in ("dsm", "mdsm") and smoothing == 0:
         raise PthetaError(f"{objective} learns to take noise off, and needs noise above 0.")
     shape = (space.features,)
-    width = hidden_features or default_width(space.features)
-    inputs = space.features + ContextFeatures(context_space).features
-    energy = Energy(MLP(inputs, 1, [width] * layers), context_space)
+    energy = Energy(
+        tilt(
+            space, ContextFeatures(context_space).features, hidden_features, layers, spectral_norm
+        ),
+        context_space,
+    )
     moves = _KERNELS[kernel]
     gaussian = GaussianMixture(space.features, 1, COVARIANCES["full"])
     objectives: Mapping[str, Callable[[], Objective[Any]]] = {
@@ -168,5 +184,26 @@ def ebm(
         ),
         batch_size=batch_size,
         steps=4000,
+        constraints=() if spectral_norm is None else ("lipschitz",),
         ema=0.998,
     )
+
+
+def _mlp(space: Space, told: int, width: int | None, layers: int | None, norm: float | None) -> MLP:
+    widths = [width or default_width(space.features)] * (layers or 2)
+    return MLP(space.features + told, 1, widths, spectral_norm=norm)
+
+
+def _cnn(
+    space: Space, told: int, width: int | None, layers: int | None, norm: float | None
+) -> DownsamplingCNN:
+    shape = image_shape(space)
+    if shape is None:
+        raise PthetaError(
+            f"network=cnn is for images, and this is: {space.describe()}; leave it out, or set "
+            "network=mlp."
+        )
+    halvings = layers or max(1, math.ceil(math.log2(max(shape[1:]) / _COARSEST)))
+    first = width or (32 if is_small(shape) else 16)
+    channels = [first * 2**i for i in range(halvings)]
+    return DownsamplingCNN(shape, 1, channels, told, spectral_norm=norm)
