@@ -121,7 +121,7 @@ def reverse(network: Callable[[int], nn.Module], shape: tuple[int, ...], n: int)
 
     @torch.no_grad()
     def ours() -> float:
-        ancestral(lambda x, t: denoiser.predict(x, t=t), path, noise, times)
+        ancestral(denoiser.predict_at(times), path, noise, times)
         return n
 
     @torch.no_grad()
@@ -184,7 +184,8 @@ def main() -> None:
         "## Rows through a loss and back, 256 at a time, beside torchebm\n\n"
         f"{rows}\n\n"
         f"## Draws by {STEPS:,} ancestral steps, beside diffusers\n\n"
-        "The network is told of one time for all rows here, and of the time of every row there.\n\n"
+        "The network is told of one time for all rows here, all times being read at once, and of the\n"
+        "time of every row there.\n\n"
         f"{draws}\n"
     )
 

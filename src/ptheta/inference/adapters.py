@@ -6,6 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ptheta.errors import PthetaError
 from ptheta.inference.annealed import annealed_langevin
@@ -193,8 +194,9 @@ class WithGibbs(nn.Module):
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:
         """The ends of n chains, with shape (n, *shape)."""
         x = self.model.start(n)
-        for _ in range(self.steps):
-            x = self.model.gibbs(x, context)
+        with parametrize.cached():
+            for _ in range(self.steps):
+                x = self.model.gibbs(x, context)
         return x
 
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ptheta.inference.adapters import WithGibbs
 from ptheta.inference.gibbs import BlockGibbs, SupportsGibbs, SupportsTempering
 from ptheta.inference.importance import LogRatio, annealed_importance
-from ptheta.inference.kernels import Target
+from ptheta.inference.kernels import Target, run
 from ptheta.protocols import Bracket, SupportsInitialize
 from ptheta.random import seeded
 
@@ -95,10 +95,10 @@ class AnnealedConstant:
             steps: The number of sweeps by which the draws are made.
         """
         log_z, up = self._ratio(machine)
+        kernel, target = BlockGibbs(), Target(machine)
         with seeded(1):
-            x = machine.start(self.chains)
-            for _ in range(steps):
-                x = machine.gibbs(x)
+            start = kernel.init(target, machine.start(self.chains))
+            x = run(kernel, target, start, steps).x
             down = self._annealed(machine, x, self._betas[::-1])
         low, high = log_z.item() + up.value, log_z.item() - down.value
         return Bracket(low, up.error, high, down.error)

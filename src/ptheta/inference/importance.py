@@ -24,6 +24,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from ptheta.inference.kernels import ChainState, Kernel, LogDensity
 
@@ -76,8 +77,10 @@ def annealed_importance(
         raise ValueError("expected a chain at least, got none")
     log_weights = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     target = target_at(betas[0])
-    for beta in betas[1:]:
-        before, target = target, target_at(beta)
-        log_weights += target(x) - before(x)
-        x = kernel.step(target, kernel.init(target, x)).x
+    # weights that are made from others stay as they are meanwhile
+    with parametrize.cached():
+        for beta in betas[1:]:
+            before, target = target, target_at(beta)
+            log_weights += target(x) - before(x)
+            x = kernel.step(target, kernel.init(target, x)).x
     return LogRatio(log_weights)

@@ -21,11 +21,12 @@ from ptheta.models.energy.rbm import RBM
 from ptheta.networks.sizes import default_width
 from ptheta.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from ptheta.objectives.layers import OnLayer, UpDown
+from ptheta.objectives.neighbours import Pseudolikelihood, RatioMatching
 from ptheta.objectives.types import Batch
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.energy.visible import visible_units
 from ptheta.recipes.settings import Count, Rate
-from ptheta.spaces import Space
+from ptheta.spaces import Categorical, Discrete, Space
 from ptheta.training.gradient import GradientLearner
 from ptheta.training.phases import InPhases, Phase
 
@@ -33,18 +34,23 @@ from ptheta.training.phases import InPhases, Phase
 def rbm(
     space: Space,
     *,
-    objective: Literal["cd", "pcd"] = "pcd",
+    objective: Literal["pcd", "cd", "pseudolikelihood", "ratio-matching"] = "pcd",
     hidden_features: Count | None = None,
     chain_steps: Count = 1,
     chains: Count = 100,
     tempering: Annotated[int, Ge(0)] = 0,
+    values: Count = 16,
     temperatures: Count = 1000,
     sample_steps: Count = 200,
     learning_rate: Rate = 1e-3,
     halving_steps: Count | None = None,
     batch_size: Count = 100,
 ) -> Algorithm:
-    """Restricted Boltzmann machine, by contrastive divergence or with chains that live on.
+    """Restricted Boltzmann machine, by chains of its own or by what follows from each value.
+
+    It is fitted to hold its own against chains that live on (pcd) or start at data (cd), or, where
+    values are codes, to tell each of them from the others of its example (pseudolikelihood,
+    ratio-matching), which takes no chains.
 
     Visible units are binary on two levels, categorical on categories, and else Gaussian on
     standardised data (levels made real by uniform noise). The hidden units are summed out, and the
@@ -57,15 +63,21 @@ def rbm(
         (Tieleman, 2008), https://doi.org/10.1145/1390156.1390290
         Learning in Markov Random Fields using Tempered Transitions (Salakhutdinov, 2009),
         https://papers.nips.cc/paper/2009/hash/b7ee6f5f9aa5cd17ca1aea43ce848496-Abstract.html
+        Statistical Analysis of Non-Lattice Data (Besag, 1975), https://doi.org/10.2307/2987782, for
+        the pseudolikelihood
+        Some extensions of score matching (Hyvärinen, 2007),
+        https://doi.org/10.1016/j.csda.2006.09.003, for ratio matching
 
     Arguments:
         space: What one example is.
-        objective: What the machine is trained by: chains that start at data (cd), or live on (pcd).
+        objective: What the machine is trained by.
         hidden_features: The number of hidden units; none means by the size of an example.
-        chain_steps: The number of sweeps of a chain at an update, the k of CD-k.
+        chain_steps: The number of sweeps of a chain at an update, the k of CD-k (pcd, cd).
         chains: The number of chains that live on through training (pcd).
         tempering: The number of flatter machines through which a chain that lives on goes up and
-            down after each sweep, so that it may leave a mode; 0 for sweeps alone.
+            down after each sweep, so that it may leave a mode (pcd); 0 for sweeps alone.
+        values: The number of values of an example that an update looks at, chosen by chance
+            (pseudolikelihood, ratio-matching).
         temperatures: The number of steps by which the constant is estimated.
         sample_steps: The number of sweeps for each draw.
         learning_rate: The step size of Adam.
@@ -75,19 +87,33 @@ def rbm(
         batch_size: The number of examples in a batch.
 
     Raises:
-        PthetaError: Tempering is asked for, and no chain lives on.
+        PthetaError: Tempering is asked for, and no chain lives on, or an objective on codes, and
+            values are none.
     """
-    if tempering and objective == "cd":
-        raise PthetaError("tempering is of chains that live on; leave it out, or objective=cd.")
+    if tempering and objective != "pcd":
+        raise PthetaError(
+            f"tempering is of chains that live on; leave it out, or objective={objective}."
+        )
     units, bridge = visible_units(space)
     machine = RBM(units, hidden_features or default_width(space.features))
-    if objective == "cd":
-        loss = ContrastiveDivergence(BlockGibbs(), steps=chain_steps)
-    else:
-        # half of the machine is flat enough to leave its modes, and each step up is small
-        betas = torch.linspace(1.0, 0.5, tempering + 1)[1:].tolist()
-        kernel = TemperedTransitions(betas) if tempering else None
-        loss = _persistent(machine, chains, chain_steps, kernel)
+    looked_at = min(values, space.features)
+    match objective:
+        case "pcd":
+            # half of the machine is flat enough to leave its modes, and each step up is small
+            betas = torch.linspace(1.0, 0.5, tempering + 1)[1:].tolist()
+            kernel = TemperedTransitions(betas) if tempering else None
+            loss = _persistent(machine, chains, chain_steps, kernel)
+        case "cd":
+            loss = ContrastiveDivergence(BlockGibbs(), steps=chain_steps)
+        case "pseudolikelihood":
+            loss = Pseudolikelihood(_codes(space, objective), values=looked_at)
+        case "ratio-matching":
+            if _codes(space, objective) != 2:
+                raise PthetaError(
+                    "ratio-matching is for values of two levels, and these have "
+                    f"{_codes(space, objective)}; take objective=pseudolikelihood."
+                )
+            loss = RatioMatching(values=looked_at)
     constant = AnnealedConstant(temperatures=temperatures)
     return Algorithm(
         model=bridged(MachineWithGibbs(machine, constant, steps=sample_steps), bridge, space),
@@ -114,6 +140,7 @@ def dbn(
     temperatures: Count = 1000,
     sample_steps: Count = 200,
     learning_rate: Rate = 1e-3,
+    halving_steps: Count | None = None,
     batch_size: Count = 100,
 ) -> Algorithm:
     """Deep belief network, grown machine by machine and fine-tuned up and down.
@@ -139,6 +166,8 @@ def dbn(
         temperatures: The number of steps by which the constant is estimated.
         sample_steps: The number of sweeps for each draw.
         learning_rate: The step size of Adam.
+        halving_steps: The number of updates of a phase after which the step size is half of that,
+            after twice as many a third, and so on; none keeps it.
         batch_size: The number of examples in a batch.
     """
     units, bridge = visible_units(space)
@@ -147,7 +176,12 @@ def dbn(
     def grow(batch: Batch) -> None:
         model.grow(bridge.to_reals(batch.x)[0])
 
-    learner = partial(GradientLearner[Any], learning_rate=learning_rate, bridge=bridge)
+    learner = partial(
+        GradientLearner[Any],
+        learning_rate=learning_rate,
+        bridge=bridge,
+        halving_steps=halving_steps,
+    )
     phases: list[Phase] = []
     for k, machine in enumerate(model.machines):
         objective = OnLayer(
@@ -174,6 +208,7 @@ def dbm(
     temperatures: Count = 1000,
     sample_steps: Count = 200,
     learning_rate: Rate = 1e-3,
+    halving_steps: Count | None = None,
     batch_size: Count = 100,
 ) -> Algorithm:
     """Deep Boltzmann machine, started layer by layer, by mean fields and chains that live on.
@@ -199,6 +234,8 @@ def dbm(
         temperatures: The number of steps by which the constant is estimated.
         sample_steps: The number of sweeps for each draw.
         learning_rate: The step size of Adam.
+        halving_steps: The number of updates of a phase after which the step size is half of that,
+            after twice as many a third, and so on; none keeps it.
         batch_size: The number of examples in a batch.
     """
     units, bridge = visible_units(space)
@@ -209,7 +246,12 @@ def dbm(
     def assemble(batch: Batch) -> None:
         model.assemble(machines, bridge.to_reals(batch.x)[0])
 
-    learner = partial(GradientLearner[Any], learning_rate=learning_rate, bridge=bridge)
+    learner = partial(
+        GradientLearner[Any],
+        learning_rate=learning_rate,
+        bridge=bridge,
+        halving_steps=halving_steps,
+    )
     phases: list[Phase] = []
     for k, machine in enumerate(machines):
         objective = OnLayer(
@@ -225,6 +267,19 @@ def dbm(
     constant = AnnealedConstant(temperatures=temperatures)
     drawn = DeepWithGibbs(model, constant, steps=sample_steps)
     return _in_phases(bridged(drawn, bridge, space), phases, batch_size)
+
+
+def _codes(space: Space, objective: str) -> int:
+    match space:
+        case Discrete(levels=2):
+            return 2
+        case Categorical():
+            return space.categories
+        case _:
+            raise PthetaError(
+                f"{objective} is for values of two levels or of categories, and these are "
+                f"{space.describe()}; take objective=pcd or cd."
+            )
 
 
 def _persistent(
