@@ -150,6 +150,56 @@ def test_ebm_is_drawn_from_by_any_kernel(kernel):
     assert abs(drawn.var() - 1) < 4 * math.sqrt(2 / 8000) + 0.003
 
 
+STEPPING = ("ancestral", "ddim", "heun", "multistep")
+STOCHASTIC = ("euler-maruyama", "predictor-corrector")
+
+
+@pytest.mark.parametrize(
+    ("name", "sampler"),
+    [
+        *[("ddpm", sampler) for sampler in STEPPING + STOCHASTIC],
+        *[("ncsn", sampler) for sampler in STEPPING + STOCHASTIC],
+        *[("score-sde", sampler) for sampler in ("flow", *STEPPING, *STOCHASTIC)],
+        *[("flow-matching", sampler) for sampler in ("flow", *STEPPING)],
+    ],
+)
+def test_denoisers_are_drawn_from_by_any_sampler(name, sampler):
+    torch.manual_seed(0)
+    settings = {"sampler": sampler, "hidden_features": 8, "blocks": 1}
+    draws = _of_a_standard_normal(name, settings).sample(4000)
+    error = math.sqrt(2 / 8000)
+    # the last prediction of a draw is a mean, and steps are finite: two in a hundred
+    assert abs(draws.var() - 1) < 4 * error + 0.02
+
+
+def test_annealed_langevin_lags_behind_its_levels_by_less_in_more_steps():
+    small = {"hidden_features": 8, "blocks": 1}
+    few, many = (
+        _of_a_standard_normal("ncsn", {**small, "level_steps": steps}).sample(4000).var()
+        for steps in (5, 50)
+    )
+    assert 1.1 < few < 1.5
+    assert abs(many - 1) < (few - 1) / 2
+
+
+def _of_a_standard_normal(name, settings):
+    torch.manual_seed(0)
+    model = build(name, Real((2,)), settings=settings).model
+    for parameter in next(m for m in model.modules() if isinstance(m, ResidualMLP)).parameters():
+        parameter.data.zero_()  # what is left is the denoiser of standard normal data
+    return model.model
+
+
+def test_the_first_schedule_of_ncsn_is_that_of_its_paper():
+    drawn = build("ncsn", Real((784,)), settings={"schedule": "original"}).model.model
+    path = drawn.model.path
+    sigmas = path.sigma(path.times())
+    assert (len(sigmas), drawn.steps) == (10, 100)
+    # a geometric series from 0.01 to 1, and steps of 2e-5 (sigma / 0.01)^2, of which half is h
+    torch.testing.assert_close(sigmas / 3, torch.logspace(-2, 0, 10))
+    assert drawn.step == pytest.approx(2e-5 / 2 / 0.01**2)
+
+
 def test_densities_are_what_they_say():
     space = Discrete((1, 2, 2), 5, layout="image")
     kinds = {name: density_kind(build(name, space).model) for name in ("gan", "ebm", "ncsn")}

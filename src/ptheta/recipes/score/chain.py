@@ -2,14 +2,12 @@
 
 __all__ = ["ddpm"]
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
 from ptheta.errors import PthetaError
-from ptheta.inference.denoising import ancestral, ddim, heun, multistep
-from ptheta.inference.diffusing import Sampler, WithReverseChain
+from ptheta.inference.diffusing import WithReverseChain
 from ptheta.models.diffusion.denoiser import Denoiser, SpreadDenoiser
 from ptheta.models.diffusion.paths import Cosine, Even, VariancePreserving
 from ptheta.objectives.hybrid_denoising import HybridDenoising
@@ -26,15 +24,9 @@ from ptheta.recipes.score.denoising import (
     trained_denoiser,
     with_classifier,
 )
+from ptheta.recipes.score.samplers import SAMPLERS, AnySampler
 from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Real, Space
-
-_SAMPLERS: Mapping[str, Sampler] = {
-    "ancestral": ancestral,
-    "ddim": ddim,
-    "heun": heun,
-    "multistep": multistep,
-}
 
 
 def ddpm(
@@ -44,7 +36,7 @@ def ddpm(
     schedule: Literal["cosine", "linear"] = "cosine",
     levels: Annotated[int, Ge(2)] = 1000,
     variance: Literal["least", "learned"] = "least",
-    sampler: Literal["ancestral", "ddim", "heun", "multistep"] = "ancestral",
+    sampler: AnySampler = "ancestral",
     sample_steps: Count = 250,
     guidance: NonNegative | None = None,
     guided_by: Literal["denoiser", "classifier"] = "denoiser",
@@ -87,7 +79,8 @@ def ddpm(
             that knows the data, or learned.
         sampler: How draws are taken: by the chain itself (ancestral), or along its probability
             flow by steps of first order (ddim), or of second, with two predictions a step (heun)
-            or one (multistep).
+            or one (multistep), or by steps of the stochastic equation (euler-maruyama), each
+            corrected by a Langevin step (predictor-corrector).
         sample_steps: The number of steps for each draw.
         guidance: How far draws lean towards what they are conditioned on, beyond what data do: 0
             for not at all, and none leaves out of training what guidance needs.
@@ -131,7 +124,7 @@ def ddpm(
     drawn = WithReverseChain(
         leaning,
         seen.shape,
-        sampler=_SAMPLERS[sampler],
+        sampler=SAMPLERS[sampler],
         steps=sample_steps,
         chain=Even(path, levels),
     )

@@ -7,12 +7,10 @@ from typing import Literal
 
 from ptheta.errors import PthetaError
 from ptheta.inference.diffusing import (
-    Sampler,
     WithEstimatedProbabilityFlow,
     WithProbabilityFlow,
 )
 from ptheta.inference.probability_flow import Solver
-from ptheta.inference.reverse_sde import euler_maruyama, predictor_corrector
 from ptheta.models.diffusion.paths import (
     Even,
     Straight,
@@ -32,13 +30,10 @@ from ptheta.recipes.score.denoising import (
     least_noise,
     trained_denoiser,
 )
+from ptheta.recipes.score.samplers import SAMPLERS, AnySampler
 from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Real, Space
 
-_SAMPLERS: Mapping[str, Sampler] = {
-    "euler-maruyama": euler_maruyama,
-    "predictor-corrector": predictor_corrector,
-}
 _MOST = 2**20  # levels in which a path is looked for whose first has little noise
 _EXACT = 16  # values up to which the divergence is taken whole
 _PATHS: Mapping[str, type[VariancePreserving]] = {
@@ -52,7 +47,7 @@ def score_sde(
     context_space: Categorical | Real | None = None,
     *,
     path: Literal["vp", "sub-vp", "ve"] = "vp",
-    sampler: Literal["flow", "euler-maruyama", "predictor-corrector"] = "flow",
+    sampler: Literal["flow"] | AnySampler = "flow",
     sample_steps: Count = 500,
     divergence: Literal["exact", "estimate"] | None = None,
     tolerance: Rate = 1e-6,
@@ -80,10 +75,11 @@ def score_sde(
         context_space: What examples are conditioned on.
         path: How data turn into noise: their variance preserved (vp), kept below that (sub-vp) or
             exploding (ve).
-        sampler: How draws are taken: along the probability flow (flow), or by steps of the
-            stochastic equation (euler-maruyama), each corrected by a Langevin step
-            (predictor-corrector); the density is that of the flow.
-        sample_steps: The number of steps of the stochastic equation.
+        sampler: How draws are taken: along the probability flow, to the tolerance (flow) or in
+            steps with one prediction each (ddim, multistep) or two (heun), by steps of the reverse
+            chain (ancestral), or by steps of the stochastic equation (euler-maruyama), each
+            corrected by a Langevin step (predictor-corrector); the density is that of the flow.
+        sample_steps: The number of steps, but along the flow to the tolerance.
         divergence: Whether the density is exact, by a pass back for each value, or an estimate that
             is right in the mean; none means exact for up to 16 values.
         tolerance: The error that a step of the solver may make.
@@ -113,7 +109,7 @@ def score_sde(
         guided(model, guidance),
         seen.shape,
         solver=Solver(tolerance),
-        sampler=_SAMPLERS.get(sampler),
+        sampler=SAMPLERS.get(sampler),
         steps=sample_steps,
     )
     return trained_denoiser(
@@ -132,6 +128,8 @@ def flow_matching(
     context_space: Categorical | Real | None = None,
     *,
     optimal_transport: bool = False,
+    sampler: Literal["flow", "ancestral", "ddim", "heun", "multistep"] = "flow",
+    sample_steps: Count = 500,
     divergence: Literal["exact", "estimate"] | None = None,
     tolerance: Rate = 1e-6,
     guidance: NonNegative | None = None,
@@ -160,6 +158,10 @@ def flow_matching(
         context_space: What examples are conditioned on.
         optimal_transport: Whether the examples of a batch are paired with its noise by least
             distance, so that ways are straighter; for examples that are conditioned on nothing.
+        sampler: How draws are taken: along the flow, to the tolerance (flow) or in steps with one
+            prediction each (ddim, multistep) or two (heun), or by steps of a chain with noise of
+            its own (ancestral); the density is that of the flow.
+        sample_steps: The number of steps, but along the flow to the tolerance.
         divergence: Whether the density is exact, by a pass back for each value, or an estimate that
             is right in the mean; none means exact for up to 16 values.
         tolerance: The error that a step of the solver may make.
@@ -189,7 +191,13 @@ def flow_matching(
     model = denoiser(
         Straight(sigma_min=least_noise(space, 0.01)), context_space, seen.make, guidance=guidance
     )
-    flow = _kind(space, divergence)(guided(model, guidance), seen.shape, solver=Solver(tolerance))
+    flow = _kind(space, divergence)(
+        guided(model, guidance),
+        seen.shape,
+        solver=Solver(tolerance),
+        sampler=SAMPLERS.get(sampler),
+        steps=sample_steps,
+    )
     return trained_denoiser(
         flow,
         model,

@@ -2,13 +2,14 @@
 
 __all__ = ["ncsn"]
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 
 from ptheta.errors import PthetaError
 from ptheta.inference.adapters import WithAnnealedLangevin
 from ptheta.inference.annealed import matched_step
+from ptheta.inference.diffusing import WithDenoising
 from ptheta.models.diffusion.paths import VarianceExploding
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
 from ptheta.recipes.algorithm import Algorithm
@@ -18,17 +19,24 @@ from ptheta.recipes.score.denoising import (
     denoiser,
     trained_denoiser,
 )
+from ptheta.recipes.score.samplers import SAMPLERS, AnySampler
 from ptheta.recipes.settings import Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
 
 # a draw takes about so many evaluations of the network, whatever the number of levels
 _EVALUATIONS = 250
+# those of the first paper, of data whose standard deviation is a third: noise from 1 to 0.01, and
+# steps of 2e-5 at the least level, half of which is what a score is multiplied by
+_FIRST = VarianceExploding(0.03, 3.0, 10)
+_FIRST_STEPS, _FIRST_STEP = 100, 0.1
 
 
 def ncsn(
     space: Space,
     context_space: Categorical | Real | None = None,
     *,
+    schedule: Literal["improved", "original"] = "improved",
+    sampler: Literal["annealed-langevin"] | AnySampler = "annealed-langevin",
     sigma_min: Rate | None = None,
     sigma_max: Rate | None = None,
     levels: Annotated[int, Ge(2)] | None = None,
@@ -55,6 +63,14 @@ def ncsn(
     Arguments:
         space: What one example is.
         context_space: What examples are conditioned on.
+        schedule: What levels and steps are where they are not given: by the size of examples, so
+            that neighbouring levels overlap (improved), or those of the first paper, 10 levels of
+            a hundred steps each, from 3 to 0.03 standard deviations (original).
+        sampler: How draws are taken: by Langevin steps at each level (annealed-langevin), whose
+            draws lag behind the levels, and are wider than data where steps are few, or, in as many
+            steps in all, by the reverse chain (ancestral), along the probability flow with one
+            prediction a step (ddim, multistep) or two (heun), or by the stochastic equation
+            (euler-maruyama), each step corrected by a Langevin step (predictor-corrector).
         sigma_min: The smallest level of noise, in standard deviations of the data; none means
             0.02, and on levels that are seen as vectors 0.4, whose own width is as much already.
         sigma_max: The largest level; none means twice the typical distance of two examples.
@@ -76,23 +92,29 @@ def ncsn(
         PthetaError: The smallest level is not below the largest.
     """
     seen = backbone(space, network, hidden_features=hidden_features, blocks=blocks, dropout=dropout)
+    first = schedule == "original"
     wide = seen.bridge.stochastic and len(seen.shape) == 1
     try:
         path = VarianceExploding.for_standardised(
             space.features,
-            sigma_min=sigma_min or (0.4 if wide else 0.02),
-            sigma_max=sigma_max,
-            levels=levels,
+            sigma_min=sigma_min or (_FIRST.sigma_min if first else 0.4 if wide else 0.02),
+            sigma_max=sigma_max or (_FIRST.sigma_max if first else None),
+            levels=levels or (_FIRST.levels if first else None),
         )
     except ValueError as error:
         raise PthetaError(f"the levels of noise make no series: {error}.") from None
     model = denoiser(path, context_space, seen.make)
-    steps = level_steps or min(10, max(2, round(_EVALUATIONS / path.levels)))
-    sampler = WithAnnealedLangevin(
-        model, seen.shape, steps=steps, step=matched_step(path.ratio, steps)
-    )
+    by_size = min(10, max(2, round(_EVALUATIONS / path.levels)))
+    steps = level_steps or (_FIRST_STEPS if first else by_size)
+    if sampler == "annealed-langevin":
+        step = _FIRST_STEP if first else matched_step(path.ratio, steps)
+        drawn = WithAnnealedLangevin(model, seen.shape, steps=steps, step=step)
+    else:
+        drawn = WithDenoising(
+            model, seen.shape, sampler=SAMPLERS[sampler], steps=steps * path.levels
+        )
     return trained_denoiser(
-        sampler,
+        drawn,
         model,
         MultiLevelDenoisingScoreMatching(),
         seen.bridge,
