@@ -184,8 +184,8 @@ def main() -> None:
         "## Rows through a loss and back, 256 at a time, beside torchebm\n\n"
         f"{rows}\n\n"
         f"## Draws by {STEPS:,} ancestral steps, beside diffusers\n\n"
-        "The network is told of one time for all rows here, all times being read at once, and of the\n"
-        "time of every row there.\n\n"
+        "The network is told of one time for all rows here, all times being read at once, and of\n"
+        "the time of every row there.\n\n"
         f"{draws}\n"
     )
 
