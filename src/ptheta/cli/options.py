@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "budget_options",
+    "changes_option",
     "common",
     "data_options",
     "free_folder",
@@ -80,6 +81,15 @@ def budget_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+changes_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="SETTING=VALUE",
+    help="Change a setting of which training did not know, such as the steps of draws.",
+)
 
 
 def load_source(source: str, options: Mapping[str, Any]) -> Data:

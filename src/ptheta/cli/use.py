@@ -14,7 +14,7 @@ import click
 from ptheta.cli.able import refuse_unable
 from ptheta.cli.context import beside_context, context_of
 from ptheta.cli.given import drawn_given, given_option
-from ptheta.cli.options import common, print_json, tell
+from ptheta.cli.options import changes_option, common, parse_settings, print_json, tell
 from ptheta.cli.prompt import Beginning, extended, prompt_options
 from ptheta.cli.rows import rows_for, save_told, told
 from ptheta.errors import PthetaError
@@ -46,6 +46,7 @@ _LEAST = 40  # rows of a file: two halves are compared, and that takes 20 of eac
                                 "fitted to sentences.")  # fmt: skip
 @given_option
 @prompt_options
+@changes_option
 @common
 def sample(
     folder: Path,
@@ -53,6 +54,7 @@ def sample(
     out: Path,
     context: str | None,
     given: tuple[str, ...],
+    settings: tuple[str, ...],
     as_json: bool,
     seed: int,
     device: str,
@@ -64,7 +66,7 @@ def sample(
     from ptheta.data.export import refuse_target, save_samples
     from ptheta.fitting import load
 
-    run = load(folder, device)
+    run = load(folder, device, parse_settings(settings))
     refuse_target(out, run.space)
     known = context_of(run, count, context)
     begun = Beginning(**beginning)
@@ -115,6 +117,7 @@ def _drawn(
 @click.option("--context", help="The column that the run was conditioned on.")
 @click.option("--size", "image_size", type=click.IntRange(1),
               help="Resize images to this many pixels a side.")  # fmt: skip
+@changes_option
 @common
 def score(
     folder: Path,
@@ -123,6 +126,7 @@ def score(
     particles: int,
     context: str | None,
     image_size: int | None,
+    settings: tuple[str, ...],
     as_json: bool,
     seed: int,
     device: str,
@@ -134,7 +138,7 @@ def score(
     from ptheta.fitting import load
     from ptheta.protocols import DENSITIES
 
-    run = load(folder, device)
+    run = load(folder, device, parse_settings(settings))
     refuse_unable(run, "score rows, having no density", *DENSITIES)
     rows = rows_for(run, source, context, image_size)
     tell(rows.notes)
@@ -172,11 +176,13 @@ def score(
 @click.option("--data", "source", help="The data; by default those that the run was fitted to.")
 @click.option("--samples", type=click.IntRange(10), default=1000, show_default=True,
               help="The draws that sample quality is measured on, at most.")  # fmt: skip
+@changes_option
 @common
 def evaluate(
     folder: Path,
     source: str | None,
     samples: int,
+    settings: tuple[str, ...],
     as_json: bool,
     seed: int,
     device: str,
@@ -187,7 +193,7 @@ def evaluate(
     from ptheta.evaluation.evaluate import evaluate as evaluate_run
     from ptheta.fitting import load
 
-    run = load(folder, device)
+    run = load(folder, device, parse_settings(settings))
     reference, outside = None, 0
     if source is None or _has_splits(run, source):
         loaded = load_again(run, source)

@@ -1,6 +1,16 @@
 """Settings of a recipe: read from its signature, checked before anything is built."""
 
-__all__ = ["Count", "Fraction", "Rate", "Setting", "NonNegative", "check_settings", "settings_of"]
+__all__ = [
+    "WHEN_USED",
+    "Count",
+    "Fraction",
+    "Rate",
+    "Setting",
+    "NonNegative",
+    "changed_settings",
+    "check_settings",
+    "settings_of",
+]
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -17,6 +27,15 @@ from ptheta.errors import PthetaError, nearest
 Rate = Annotated[float, Gt(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
 NonNegative = Annotated[float, Ge(0)]
+
+
+@dataclass(frozen=True)
+class _WhenUsed:
+    """Marks settings of which training does not know, as steps of draws: see `WHEN_USED`."""
+
+
+WHEN_USED = _WhenUsed()
+"""In the annotation of a setting: it may be changed when a fitted model is used."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,11 @@ class Setting:
     def type_text(self) -> str:
         """The type and its bounds, for a person: ``int >= 1``."""
         return _type_text(self.type)
+
+    @property
+    def when_used(self) -> bool:
+        """Whether it may be changed when a fitted model is used."""
+        return WHEN_USED in getattr(self.type, "__metadata__", ())
 
     @property
     def default_text(self) -> str:
@@ -102,9 +126,37 @@ def check_settings(
     return checked
 
 
+def changed_settings(
+    name: str, recipe: Callable[..., Any], fitted: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings of a fitted model with some changed, of which its training did not know.
+
+    Arguments:
+        name: The recipe's name, for the message.
+        recipe: The recipe's function.
+        fitted: The settings that it was fitted with.
+        given: The changes; text is read as the annotated type.
+
+    Raises:
+        PthetaError: A name is not known, a value is not of its type or outside its bounds, or the
+            model was trained by it.
+    """
+    checked = check_settings(name, recipe, given)
+    changeable = [setting.name for setting in settings_of(recipe) if setting.when_used]
+    for key in given:
+        if key not in changeable:
+            able = f"These can: {', '.join(changeable)}." if changeable else "None of its can."
+            raise PthetaError(
+                f"setting '{key}' of {name} is one that a model is fitted with, and cannot be "
+                f"changed when it is used. {able}"
+            )
+    return {**fitted, **{key: checked[key] for key in given}}
+
+
 def _type_text(annotation: Any) -> str:
     if get_origin(annotation) is Annotated:
         inner, *bounds = get_args(annotation)
+        bounds = [bound for bound in bounds if bound != WHEN_USED]
         return " ".join([_type_text(inner), *(_bound_text(bound) for bound in bounds)])
     if get_origin(annotation) is Literal:
         return " | ".join(str(value) for value in get_args(annotation))

@@ -25,7 +25,7 @@ from ptheta.objectives.neighbours import Pseudolikelihood, RatioMatching
 from ptheta.objectives.types import Batch
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.energy.visible import visible_units
-from ptheta.recipes.settings import Count, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, Rate
 from ptheta.spaces import Categorical, Discrete, Space
 from ptheta.training.gradient import GradientLearner
 from ptheta.training.phases import InPhases, Phase
@@ -40,8 +40,8 @@ def rbm(
     chains: Count = 100,
     tempering: Annotated[int, Ge(0)] = 0,
     values: Count = 16,
-    temperatures: Count = 1000,
-    sample_steps: Count = 200,
+    temperatures: Annotated[Count, WHEN_USED] = 1000,
+    sample_steps: Annotated[Count, WHEN_USED] = 200,
     learning_rate: Rate = 1e-3,
     halving_steps: Count | None = None,
     batch_size: Count = 100,
@@ -137,8 +137,8 @@ def dbn(
     layer_steps: Count = 2000,
     chain_steps: Count = 1,
     chains: Count = 100,
-    temperatures: Count = 1000,
-    sample_steps: Count = 200,
+    temperatures: Annotated[Count, WHEN_USED] = 1000,
+    sample_steps: Annotated[Count, WHEN_USED] = 200,
     learning_rate: Rate = 1e-3,
     halving_steps: Count | None = None,
     batch_size: Count = 100,
@@ -205,8 +205,8 @@ def dbm(
     mean_field_steps: Count = 10,
     chain_steps: Count = 1,
     chains: Count = 100,
-    temperatures: Count = 1000,
-    sample_steps: Count = 200,
+    temperatures: Annotated[Count, WHEN_USED] = 1000,
+    sample_steps: Annotated[Count, WHEN_USED] = 200,
     learning_rate: Rate = 1e-3,
     halving_steps: Count | None = None,
     batch_size: Count = 100,

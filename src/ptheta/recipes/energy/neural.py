@@ -4,7 +4,7 @@ __all__ = ["ebm"]
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from ptheta.data.bridged import bridged
 from ptheta.data.bridging import dequantising
@@ -34,7 +34,7 @@ from ptheta.objectives.types import Objective
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.flows.splines import spline_flow
 from ptheta.recipes.flows.vector import image_shape
-from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.gradient import GradientLearner
 
@@ -64,7 +64,7 @@ def ebm(
     context_space: Categorical | Real | None = None,
     *,
     objective: Literal["pcd", "cd", "sm", "ssm", "dsm", "mdsm", "nce", "fce"] = "pcd",
-    kernel: Literal["mala", "ula", "random-walk"] = "mala",
+    kernel: Annotated[Literal["mala", "ula", "random-walk"], WHEN_USED] = "mala",
     noise: NonNegative | None = None,
     network: Literal["mlp", "cnn"] | None = None,
     spectral_norm: Rate | None = None,
@@ -75,7 +75,7 @@ def ebm(
     refresh: Fraction = 0.02,
     penalty: NonNegative = 1e-4,
     noise_ratio: Count = 5,
-    sample_steps: Count = 200,
+    sample_steps: Annotated[Count, WHEN_USED] = 200,
     learning_rate: Rate = 5e-4,
     batch_size: Count = 128,
 ) -> Algorithm:

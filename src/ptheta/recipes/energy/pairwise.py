@@ -2,7 +2,7 @@
 
 __all__ = ["potts"]
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from ptheta.data.bridged import bridged
 from ptheta.data.bridging import standardising
@@ -11,7 +11,7 @@ from ptheta.inference.annealed_constant import AnnealedConstant, MachineWithGibb
 from ptheta.models.energy.pairwise import PairwiseField
 from ptheta.objectives.pseudolikelihood import ConditionalPseudolikelihood
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.settings import Count, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, Rate
 from ptheta.spaces import Discrete, Space
 from ptheta.training.gradient import GradientLearner
 
@@ -22,8 +22,8 @@ def potts(
     space: Space,
     *,
     couplings: Literal["tables", "equal"] = "tables",
-    temperatures: Count = 200,
-    sample_steps: Count = 200,
+    temperatures: Annotated[Count, WHEN_USED] = 200,
+    sample_steps: Annotated[Count, WHEN_USED] = 200,
     learning_rate: Rate = 1e-2,
     batch_size: Count = 100,
 ) -> Algorithm:

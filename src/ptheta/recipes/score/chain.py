@@ -25,7 +25,7 @@ from ptheta.recipes.score.denoising import (
     with_classifier,
 )
 from ptheta.recipes.score.samplers import SAMPLERS, AnySampler
-from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Real, Space
 
 
@@ -36,9 +36,9 @@ def ddpm(
     schedule: Literal["cosine", "linear"] = "cosine",
     levels: Annotated[int, Ge(2)] = 1000,
     variance: Literal["least", "learned"] = "least",
-    sampler: AnySampler = "ancestral",
-    sample_steps: Count = 250,
-    guidance: NonNegative | None = None,
+    sampler: Annotated[AnySampler, WHEN_USED] = "ancestral",
+    sample_steps: Annotated[Count, WHEN_USED] = 250,
+    guidance: Annotated[NonNegative | None, WHEN_USED] = None,
     guided_by: Literal["denoiser", "classifier"] = "denoiser",
     network: Network | None = None,
     hidden_features: Count | None = None,

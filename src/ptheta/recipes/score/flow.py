@@ -3,7 +3,7 @@
 __all__ = ["flow_matching", "score_sde"]
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from ptheta.errors import PthetaError
 from ptheta.inference.diffusing import (
@@ -31,7 +31,7 @@ from ptheta.recipes.score.denoising import (
     trained_denoiser,
 )
 from ptheta.recipes.score.samplers import SAMPLERS, AnySampler
-from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, Rate
 from ptheta.spaces import Categorical, Real, Space
 
 _MOST = 2**20  # levels in which a path is looked for whose first has little noise
@@ -47,11 +47,11 @@ def score_sde(
     context_space: Categorical | Real | None = None,
     *,
     path: Literal["vp", "sub-vp", "ve"] = "vp",
-    sampler: Literal["flow"] | AnySampler = "flow",
-    sample_steps: Count = 500,
-    divergence: Literal["exact", "estimate"] | None = None,
-    tolerance: Rate = 1e-6,
-    guidance: NonNegative | None = None,
+    sampler: Annotated[Literal["flow"] | AnySampler, WHEN_USED] = "flow",
+    sample_steps: Annotated[Count, WHEN_USED] = 500,
+    divergence: Annotated[Literal["exact", "estimate"] | None, WHEN_USED] = None,
+    tolerance: Annotated[Rate, WHEN_USED] = 1e-6,
+    guidance: Annotated[NonNegative | None, WHEN_USED] = None,
     network: Network | None = None,
     hidden_features: Count | None = None,
     blocks: Count | None = None,
@@ -128,11 +128,13 @@ def flow_matching(
     context_space: Categorical | Real | None = None,
     *,
     optimal_transport: bool = False,
-    sampler: Literal["flow", "ancestral", "ddim", "heun", "multistep"] = "flow",
-    sample_steps: Count = 500,
-    divergence: Literal["exact", "estimate"] | None = None,
-    tolerance: Rate = 1e-6,
-    guidance: NonNegative | None = None,
+    sampler: Annotated[
+        Literal["flow", "ancestral", "ddim", "heun", "multistep"], WHEN_USED
+    ] = "flow",
+    sample_steps: Annotated[Count, WHEN_USED] = 500,
+    divergence: Annotated[Literal["exact", "estimate"] | None, WHEN_USED] = None,
+    tolerance: Annotated[Rate, WHEN_USED] = 1e-6,
+    guidance: Annotated[NonNegative | None, WHEN_USED] = None,
     network: Network | None = None,
     hidden_features: Count | None = None,
     blocks: Count | None = None,

@@ -20,7 +20,7 @@ from ptheta.recipes.score.denoising import (
     trained_denoiser,
 )
 from ptheta.recipes.score.samplers import SAMPLERS, AnySampler
-from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, Fraction, Rate
 from ptheta.spaces import Categorical, Real, Space
 
 # a draw takes about so many evaluations of the network, whatever the number of levels
@@ -36,11 +36,11 @@ def ncsn(
     context_space: Categorical | Real | None = None,
     *,
     schedule: Literal["improved", "original"] = "improved",
-    sampler: Literal["annealed-langevin"] | AnySampler = "annealed-langevin",
+    sampler: Annotated[Literal["annealed-langevin"] | AnySampler, WHEN_USED] = "annealed-langevin",
     sigma_min: Rate | None = None,
     sigma_max: Rate | None = None,
     levels: Annotated[int, Ge(2)] | None = None,
-    level_steps: Count | None = None,
+    level_steps: Annotated[Count | None, WHEN_USED] = None,
     network: Network | None = None,
     hidden_features: Count | None = None,
     blocks: Count | None = None,
