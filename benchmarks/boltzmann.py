@@ -55,6 +55,17 @@ RUNS = {
         "-84.62 (500-1000)",
         {"hidden_features": 500, "layer_steps": 2500, "chain_steps": 5},
     ),
+    "DBM, 500-500, falling rate": Machine(
+        "dbm",
+        "-84.62 (500-1000)",
+        {
+            "hidden_features": 500,
+            "layer_steps": 4000,
+            "chain_steps": 5,
+            "learning_rate": 5e-4,
+            "halving_steps": 4000,
+        },
+    ),
 }
 
 

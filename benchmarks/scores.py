@@ -33,7 +33,13 @@ CENTRES = torch.tensor([[-5.0, -5.0], [5.0, 5.0]])
 SHARES = torch.tensor([0.2, 0.8])
 DRAWS = 10_000
 LANGEVIN_STEPS = 500
-SETTINGS = {"sigma_max": 20.0, "sigma_min": 0.05, "levels": 100, "level_steps": 20}
+SETTINGS = {
+    "sigma_max": 20.0,
+    "sigma_min": 0.05,
+    "levels": 100,
+    "level_steps": 20,
+    "batch_size": 512,
+}
 SHOWN = 10  # levels in the table
 
 
@@ -145,7 +151,8 @@ def main() -> None:
         "# The score of a known mixture",
         "",
         f"Written by `python benchmarks/scores.py --steps {options.steps} --seeds {options.seeds}`",
-        f"on {machine()}. `ncsn` on 100,000 rows of 0.2 N((-5, -5), I) + 0.8 N((5, 5), I).",
+        f"on {machine()}. `ncsn`, {SETTINGS['batch_size']} rows a batch, on 100,000 rows of",
+        "0.2 N((-5, -5), I) + 0.8 N((5, 5), I).",
         "",
         "## Error of the learned score",
         "",
