@@ -7,6 +7,7 @@ import pytest
 import torch
 from reference import ReferenceGaussian, mean_gradient_z
 
+from ptheta.inference.denoising import widening
 from ptheta.inference.langevin import MALA, ULA
 from ptheta.inference.metropolis import RandomWalk
 from ptheta.models.diffusion.paths import Straight
@@ -14,6 +15,7 @@ from ptheta.models.energy.self_normalised import SelfNormalised
 from ptheta.noising import Prediction
 from ptheta.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from ptheta.objectives.flow_matching import FlowMatching
+from ptheta.objectives.hybrid_denoising import HybridDenoising
 from ptheta.objectives.likelihood import EstimatedLikelihood, MaximumLikelihood, NegativeElbo
 from ptheta.objectives.noise_contrastive import FlowContrastive, NoiseContrastive
 from ptheta.objectives.reverse_kl import ReverseKL
@@ -115,6 +117,27 @@ class Predicting(ReferenceGaussian):
         return Prediction(self.mean + alpha * variance * off, sigma * off)
 
 
+class Spreading(NoisedReference):
+    """The exact predictions of the reference Gaussian, and how wide its steps back are."""
+
+    def predict(self, x, context=None, *, t):
+        t = torch.as_tensor(t)
+        variance = (2 * self.log_std).exp()
+        noise = self.path.sigma(t)[:, None].square()
+        found = -self.score(x, t=t)
+        s = torch.zeros_like(t)  # of two levels the step is from the higher to the lower
+        left = self.path.sigma(s)[:, None].square()
+        least = left * (1 - left / noise)
+        # what is not known of x moves the mean of a step by its share of the way
+        wide = least + (1 - left / noise).square() * variance * noise / (variance + noise)
+        ratio = widening(self.path, t, s)[:, None]
+        # at the lower level there is no step
+        stepping = ratio > 0
+        spread = torch.where(stepping, wide, 1.0).log() - torch.where(stepping, least, 1.0).log()
+        spread = spread / torch.where(stepping, ratio, 1.0)
+        return Prediction(x - noise * found, noise.sqrt() * found, spread)
+
+
 # name, objective, the model's class, and the standard deviations that it should end with
 OBJECTIVES = [
     ("maximum likelihood", MaximumLikelihood, ReferenceGaussian, STD),
@@ -173,6 +196,8 @@ OBJECTIVES = [
         FUNNELLED,
     ),
     ("flow matching", FlowMatching, Predicting, STD),
+    # half of the weight on the widths, which a thousandth would leave in the noise
+    ("denoising with widths", lambda: HybridDenoising(weight=0.5), Spreading, STD),
     ("score matching at many levels", MultiLevelDenoisingScoreMatching, NoisedReference, STD),
 ]
 CASES = pytest.mark.parametrize(

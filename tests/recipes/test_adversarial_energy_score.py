@@ -190,6 +190,25 @@ def _of_a_standard_normal(name, settings):
     return model.model
 
 
+def test_the_score_of_a_run_is_in_the_units_of_the_data():
+    torch.manual_seed(0)
+    model = build("ncsn", Real((2,)), settings={"sigma_min": 0.05}).model
+    model.initialize(5 + 2 * torch.randn(1000, 2))
+    for parameter in next(m for m in model.modules() if isinstance(m, ResidualMLP)).parameters():
+        parameter.data.zero_()
+    standardise = model.bridge.steps[0]
+    x = torch.tensor([[5.0, 5.0], [9.0, 1.0], [math.nan, 0.0]])
+    found = model.score(x)
+    # a Gaussian as the data are, with the noise of the least level
+    variance = standardise.scale.square() * (1 + 0.05**2)
+    expected = -(x[:2].double() - standardise.mean) / variance
+    torch.testing.assert_close(found[:2], expected.float())
+    assert found[2].isnan().all()
+    # levels have no gradient
+    assert not hasattr(build("ncsn", Discrete((2,), 4)).model, "score")
+    assert not hasattr(build("ebm", Discrete((2,), 4)).model, "score")
+
+
 def test_the_first_schedule_of_ncsn_is_that_of_its_paper():
     drawn = build("ncsn", Real((784,)), settings={"schedule": "original"}).model.model
     path = drawn.model.path

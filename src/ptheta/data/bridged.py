@@ -21,6 +21,9 @@ __all__ = [
     "BridgedLatentBound",
     "BridgedNormalisedEnergy",
     "BridgedSampler",
+    "BridgedScore",
+    "BridgedScoredEnergy",
+    "BridgedScoredNormalisedEnergy",
     "bridged",
     "standardised",
 ]
@@ -36,6 +39,9 @@ from ptheta.data.bridged_estimates import (
     BridgedEnergy,
     BridgedEstimate,
     BridgedNormalisedEnergy,
+    BridgedScore,
+    BridgedScoredEnergy,
+    BridgedScoredNormalisedEnergy,
     Chain,
     DrawnEnergy,
     Estimated,
@@ -56,6 +62,7 @@ from ptheta.protocols import (
     SupportsLogProbEstimate,
     SupportsSample,
     SupportsSampleTempered,
+    SupportsScore,
     checked_particles,
 )
 from ptheta.spaces import Space
@@ -305,8 +312,9 @@ def bridged(
 
     Returns:
         A model of the data, which offers what remains true across the bridge. What is only of
-        use on the reals (`rsample`, the score of noised data) stays with ``.model``.
+        use on the reals (`rsample`, the score at any level of noise) stays with ``.model``.
     """
+    smooth = space.continuous and not bridge.stochastic and isinstance(model, SupportsScore)
     # the classes are tried from the richest
     if isinstance(model, _EstimatedFlow):
         kind = BridgedEstimatedFlowBound if bridge.stochastic else BridgedEstimatedFlow
@@ -323,13 +331,13 @@ def bridged(
     elif isinstance(model, Chain):
         kind = BridgedChain
     elif isinstance(model, NormalisedEnergy):
-        kind = BridgedNormalisedEnergy
+        kind = BridgedScoredNormalisedEnergy if smooth else BridgedNormalisedEnergy
     elif isinstance(model, Estimated):
         kind = BridgedEstimate
     elif isinstance(model, DrawnEnergy):
-        kind = BridgedEnergy
+        kind = BridgedScoredEnergy if smooth else BridgedEnergy
     elif isinstance(model, SupportsSample):
-        kind = BridgedSampler
+        kind = BridgedScore if smooth else BridgedSampler
     else:
         kind = BridgedClassifier
     return kind(model, bridge, space)  # type: ignore[arg-type]

@@ -1,22 +1,28 @@
-"""Bounds, estimates and energies without a latent, joined to data."""
+"""Bounds, estimates, energies and scores without a latent, joined to data."""
 
 __all__ = [
     "BridgedChain",
     "BridgedEnergy",
     "BridgedEstimate",
     "BridgedNormalisedEnergy",
+    "BridgedScore",
+    "BridgedScoredEnergy",
+    "BridgedScoredNormalisedEnergy",
     "estimate_across",
 ]
 
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
+from ptheta.broadcasting import over
 from ptheta.data.joined import Bridged, checked, inside
 from ptheta.protocols import (
     SupportsElbo,
     SupportsLogProbEstimate,
     SupportsSample,
+    SupportsScore,
     SupportsUnnormalizedLogProb,
 )
 
@@ -39,6 +45,19 @@ class DrawnEnergy(SupportsSample, SupportsUnnormalizedLogProb, Protocol):
 @runtime_checkable
 class NormalisedEnergy(DrawnEnergy, SupportsLogProbEstimate, Protocol):
     """What an energy that knows its constant offers."""
+
+
+@runtime_checkable
+class Scored(SupportsSample, SupportsScore, Protocol):
+    """What a score joined to a sampler offers."""
+
+
+class ScoredEnergy(DrawnEnergy, SupportsScore, Protocol):
+    """What an energy with its gradient offers."""
+
+
+class ScoredNormalisedEnergy(NormalisedEnergy, SupportsScore, Protocol):
+    """What an energy offers that knows its constant, with its gradient."""
 
 
 class BridgedChain(Bridged[Chain]):
@@ -88,6 +107,34 @@ class BridgedNormalisedEnergy(Bridged[NormalisedEnergy]):
         return inside(self, x, self.model.log_prob_estimate(u, context) + log_det)
 
 
+class BridgedScore(Bridged[Scored]):
+    """A score, across an exact bridge."""
+
+    def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The gradient of log p by x, without graph, shaped as x; NaN outside the space."""
+        return _score(self, x, context)
+
+
+class BridgedScoredEnergy(BridgedEnergy):
+    """An energy with its gradient, across an exact bridge."""
+
+    model: ScoredEnergy
+
+    def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """As `BridgedScore.score`."""
+        return _score(self, x, context)
+
+
+class BridgedScoredNormalisedEnergy(BridgedNormalisedEnergy):
+    """An energy that knows its constant, with its gradient, across an exact bridge."""
+
+    model: ScoredNormalisedEnergy
+
+    def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """As `BridgedScore.score`."""
+        return _score(self, x, context)
+
+
 def estimate_across(self: Bridged[Any], x: Tensor, c: Tensor | None) -> Tensor:
     """What a model estimates of the log-density, across any bridge, with shape (batch,)."""
     u, log_det = self.bridge.to_reals(checked(self, x))
@@ -99,3 +146,18 @@ def _unnormalized_log_prob(
 ) -> Tensor:
     u, log_det = self.bridge.at_centre(checked(self, x))
     return inside(self, x, self.model.unnormalized_log_prob(u, c) + log_det)
+
+
+def _score(
+    self: "BridgedScore | BridgedScoredEnergy | BridgedScoredNormalisedEnergy",
+    x: Tensor,
+    c: Tensor | None,
+) -> Tensor:
+    with torch.enable_grad():
+        x = checked(self, x).detach().to(self.space.dtype).requires_grad_()
+        u, log_det = self.bridge.to_reals(x)
+        # by the chain rule; the model's own score need not be the gradient of anything at hand
+        along = (self.model.score(u.detach(), c).detach() * u).sum() + log_det.sum()
+        (found,) = torch.autograd.grad(along, x)
+    outside = ~self.space.contains(x.detach())
+    return found.masked_fill(over(outside, x), torch.nan)

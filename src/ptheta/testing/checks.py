@@ -17,6 +17,7 @@ from ptheta.protocols import (
     SupportsSample,
     SupportsScore,
     SupportsUnnormalizedLogProb,
+    density_kind,
 )
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.spaces import Categorical, Real, Space
@@ -101,7 +102,7 @@ def checks(
     if isinstance(model, SupportsUnnormalizedLogProb):
         verb = "unnormalized_log_prob"
         yield Check("a batch is a loop over rows", partial(batch_is_loop, made, verb))
-    if isinstance(model, SupportsScore) and space.continuous:
+    if isinstance(model, SupportsScore) and space.continuous and density_kind(model) != "none":
         yield Check("the score is the gradient", partial(score_is_gradient, made))
     if isinstance(model, SupportsEncode):
         yield Check("a latent for each row", partial(encodes, made))
