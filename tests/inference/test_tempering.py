@@ -57,5 +57,5 @@ def test_they_leave_a_mode_that_sweeps_do_not():
 def test_a_machine_learns_with_them_and_contrastive_divergence_has_no_use_for_them():
     algorithm = build("rbm", Binary((4,)), settings={"tempering": 3})
     assert isinstance(algorithm.learner.objective.kernel, TemperedTransitions)
-    with pytest.raises(PthetaError, match="chains that live on; leave it out"):
+    with pytest.raises(PthetaError, match="chains that live on: leave out tempering or obj"):
         build("rbm", Binary((4,)), settings={"tempering": 3, "objective": "cd"})

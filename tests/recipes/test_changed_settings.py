@@ -1,4 +1,4 @@
-"""Settings that change when a fitted model is used."""
+"""Settings that change when a fitted model is used, and settings that do nothing."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ import ptheta
 from ptheta.errors import PthetaError
 from ptheta.inference.denoising import heun
 from ptheta.recipes.registry import describe, find, names
-from ptheta.recipes.settings import changed_settings, settings_of
+from ptheta.recipes.settings import changed_settings, check_settings, refuse_idle, settings_of
 
 SMALL = {"hidden_features": 8, "blocks": 1}
 
@@ -63,3 +63,34 @@ def test_every_way_of_drawing_can_be_changed(name):
         assert key not in found or found[key].when_used
     # the mark is not shown among the bounds
     assert all("Used" not in s.type_text for s in describe(name).settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sentence"),
+    [
+        ("ebm", {"objective": "sm", "chains": 5}, "'chains' of ebm does nothing with objective=sm"),
+        ("ebm", {"noise_ratio": 2}, "with objective=pcd: it is for objective=nce. Leave it out"),
+        ("rbm", {"values": 3}, "it is for objective=pseudolikelihood or ratio-matching"),
+        ("rbm", {"objective": "cd", "tempering": 3}, "'tempering' of rbm does nothing"),
+        ("flow-matching", {"sample_steps": 20}, "'sample_steps' .* does nothing with sampler=flow"),
+    ],
+)
+def test_settings_that_do_nothing_are_one_sentence(name, settings, sentence):
+    with pytest.raises(PthetaError, match=sentence):
+        ptheta.fit("moons", name, settings=settings, steps=1)
+
+
+def test_settings_at_their_defaults_and_of_use_are_taken():
+    refuse_idle("ebm", find("ebm"), {"objective": "sm", "chains": 1024})
+    refuse_idle("ebm", find("ebm"), {"objective": "nce", "noise_ratio": "2"})
+    refuse_idle("flow-matching", find("flow-matching"), {"sampler": "heun", "sample_steps": 20})
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_settings_go_with_is_there(name):
+    found = {s.name: s for s in settings_of(find(name))}
+    for setting in found.values():
+        for mark in setting.only_with:
+            for value in mark.values:
+                check_settings(name, find(name), {mark.name: value})
+        assert "OnlyWith" not in setting.type_text

@@ -26,7 +26,7 @@ from ptheta.fitting.run import Progress, Run
 from ptheta.fitting.saved import load
 from ptheta.random import seeded
 from ptheta.recipes.registry import build, find, importable
-from ptheta.recipes.settings import Rate, check_settings
+from ptheta.recipes.settings import Rate, check_settings, refuse_idle
 from ptheta.training.devices import in_process_group, interrupted_by_children, make_fabric
 from ptheta.training.folder import RunFolder, RunRecord
 from ptheta.training.guard import Diverged
@@ -91,6 +91,7 @@ def fit(
     """
     data = load_data(data)
     checked = check_settings(recipe, find(recipe), settings or {})
+    refuse_idle(recipe, find(recipe), settings or {})
     with seeded(seed):
         algorithm = build(recipe, data.space, data.context_space, settings, data.columns)
     if compile and not isinstance(algorithm.learner, SupportsCompile):

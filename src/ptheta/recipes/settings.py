@@ -7,8 +7,10 @@ __all__ = [
     "Rate",
     "Setting",
     "NonNegative",
+    "OnlyWith",
     "changed_settings",
     "check_settings",
+    "refuse_idle",
     "settings_of",
 ]
 
@@ -39,6 +41,19 @@ WHEN_USED = _WhenUsed()
 
 
 @dataclass(frozen=True)
+class OnlyWith:
+    """In the annotation of a setting: it does something with some values of another alone.
+
+    Arguments:
+        name: The other setting.
+        values: Its values.
+    """
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Setting:
     """One setting of a recipe.
 
@@ -63,6 +78,12 @@ class Setting:
     def when_used(self) -> bool:
         """Whether it may be changed when a fitted model is used."""
         return WHEN_USED in getattr(self.type, "__metadata__", ())
+
+    @property
+    def only_with(self) -> tuple[OnlyWith, ...]:
+        """The values of others that it needs to do something."""
+        marks = getattr(self.type, "__metadata__", ())
+        return tuple(mark for mark in marks if isinstance(mark, OnlyWith))
 
     @property
     def default_text(self) -> str:
@@ -126,6 +147,30 @@ def check_settings(
     return checked
 
 
+def refuse_idle(name: str, recipe: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Refuses settings that would do nothing, beside the others that are given.
+
+    Arguments:
+        name: The recipe's name, for the message.
+        recipe: The recipe's function.
+        given: The settings; text is read as the annotated type.
+
+    Raises:
+        PthetaError: A setting would do nothing, or as `check_settings` does.
+    """
+    checked = check_settings(name, recipe, given)
+    for setting in settings_of(recipe):
+        if setting.name not in given or checked[setting.name] == setting.default:
+            continue
+        for mark in setting.only_with:
+            if checked[mark.name] not in mark.values:
+                raise PthetaError(
+                    f"setting '{setting.name}' of {name} does nothing with "
+                    f"{mark.name}={checked[mark.name]}: it is for "
+                    f"{mark.name}={' or '.join(mark.values)}. Leave it out."
+                )
+
+
 def changed_settings(
     name: str, recipe: Callable[..., Any], fitted: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -156,7 +201,7 @@ def changed_settings(
 def _type_text(annotation: Any) -> str:
     if get_origin(annotation) is Annotated:
         inner, *bounds = get_args(annotation)
-        bounds = [bound for bound in bounds if bound != WHEN_USED]
+        bounds = [bound for bound in bounds if not isinstance(bound, _WhenUsed | OnlyWith)]
         return " ".join([_type_text(inner), *(_bound_text(bound) for bound in bounds)])
     if get_origin(annotation) is Literal:
         return " | ".join(str(value) for value in get_args(annotation))

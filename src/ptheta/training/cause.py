@@ -30,7 +30,7 @@ def likely_cause(
         return (
             "Its chains have run away from the data, where the density does not fall (reach is how "
             "many times as far as data they are): try a lower learning_rate, or where the recipe "
-            "has them more noise or a larger penalty."
+            "has them a kernel with refusals (mala), more noise or a larger penalty."
         )
     return (
         f"The likely cause is a learning rate of {learning_rate:g} that is too high: try --set "

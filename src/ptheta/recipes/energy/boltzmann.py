@@ -25,7 +25,7 @@ from ptheta.objectives.neighbours import Pseudolikelihood, RatioMatching
 from ptheta.objectives.types import Batch
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.energy.visible import visible_units
-from ptheta.recipes.settings import WHEN_USED, Count, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, OnlyWith, Rate
 from ptheta.spaces import Categorical, Discrete, Space
 from ptheta.training.gradient import GradientLearner
 from ptheta.training.phases import InPhases, Phase
@@ -36,10 +36,10 @@ def rbm(
     *,
     objective: Literal["pcd", "cd", "pseudolikelihood", "ratio-matching"] = "pcd",
     hidden_features: Count | None = None,
-    chain_steps: Count = 1,
-    chains: Count = 100,
-    tempering: Annotated[int, Ge(0)] = 0,
-    values: Count = 16,
+    chain_steps: Annotated[Count, OnlyWith("objective", ("pcd", "cd"))] = 1,
+    chains: Annotated[Count, OnlyWith("objective", ("pcd",))] = 100,
+    tempering: Annotated[int, Ge(0), OnlyWith("objective", ("pcd",))] = 0,
+    values: Annotated[Count, OnlyWith("objective", ("pseudolikelihood", "ratio-matching"))] = 16,
     temperatures: Annotated[Count, WHEN_USED] = 1000,
     sample_steps: Annotated[Count, WHEN_USED] = 200,
     learning_rate: Rate = 1e-3,
@@ -92,7 +92,7 @@ def rbm(
     """
     if tempering and objective != "pcd":
         raise PthetaError(
-            f"tempering is of chains that live on; leave it out, or objective={objective}."
+            f"tempering is of chains that live on: leave out tempering or objective={objective}."
         )
     units, bridge = visible_units(space)
     machine = RBM(units, hidden_features or default_width(space.features))

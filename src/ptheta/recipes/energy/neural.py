@@ -34,7 +34,7 @@ from ptheta.objectives.types import Objective
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.flows.splines import spline_flow
 from ptheta.recipes.flows.vector import image_shape
-from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, OnlyWith, Rate
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.gradient import GradientLearner
 
@@ -51,6 +51,7 @@ _NOISE: Mapping[str, tuple[float, float]] = {
     "nce": (0.0, 0.0),
     "fce": (0.0, 0.0),
 }
+_PERSISTENT = OnlyWith("objective", ("pcd",))
 _COARSEST = 4  # pixels a side at the end of convolutions
 _KERNELS: Mapping[str, Kernel[Any, Any]] = {
     "mala": MALA(0.05, target=0.574),
@@ -70,11 +71,11 @@ def ebm(
     spectral_norm: Rate | None = None,
     hidden_features: Count | None = None,
     layers: Count | None = None,
-    chains: Count = 1024,
-    chain_steps: Count = 10,
-    refresh: Fraction = 0.02,
-    penalty: NonNegative = 1e-4,
-    noise_ratio: Count = 5,
+    chains: Annotated[Count, _PERSISTENT] = 1024,
+    chain_steps: Annotated[Count, OnlyWith("objective", ("pcd", "cd"))] = 10,
+    refresh: Annotated[Fraction, _PERSISTENT] = 0.02,
+    penalty: Annotated[NonNegative, _PERSISTENT] = 1e-4,
+    noise_ratio: Annotated[Count, OnlyWith("objective", ("nce",))] = 5,
     sample_steps: Annotated[Count, WHEN_USED] = 200,
     learning_rate: Rate = 5e-4,
     batch_size: Count = 128,

@@ -31,9 +31,10 @@ from ptheta.recipes.score.denoising import (
     trained_denoiser,
 )
 from ptheta.recipes.score.samplers import SAMPLERS, AnySampler
-from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, OnlyWith, Rate
 from ptheta.spaces import Categorical, Real, Space
 
+_IN_STEPS = OnlyWith("sampler", tuple(SAMPLERS))
 _MOST = 2**20  # levels in which a path is looked for whose first has little noise
 _EXACT = 16  # values up to which the divergence is taken whole
 _PATHS: Mapping[str, type[VariancePreserving]] = {
@@ -48,7 +49,7 @@ def score_sde(
     *,
     path: Literal["vp", "sub-vp", "ve"] = "vp",
     sampler: Annotated[Literal["flow"] | AnySampler, WHEN_USED] = "flow",
-    sample_steps: Annotated[Count, WHEN_USED] = 500,
+    sample_steps: Annotated[Count, WHEN_USED, _IN_STEPS] = 500,
     divergence: Annotated[Literal["exact", "estimate"] | None, WHEN_USED] = None,
     tolerance: Annotated[Rate, WHEN_USED] = 1e-6,
     guidance: Annotated[NonNegative | None, WHEN_USED] = None,
@@ -131,7 +132,9 @@ def flow_matching(
     sampler: Annotated[
         Literal["flow", "ancestral", "ddim", "heun", "multistep"], WHEN_USED
     ] = "flow",
-    sample_steps: Annotated[Count, WHEN_USED] = 500,
+    sample_steps: Annotated[
+        Count, WHEN_USED, OnlyWith("sampler", ("ancestral", "ddim", "heun", "multistep"))
+    ] = 500,
     divergence: Annotated[Literal["exact", "estimate"] | None, WHEN_USED] = None,
     tolerance: Annotated[Rate, WHEN_USED] = 1e-6,
     guidance: Annotated[NonNegative | None, WHEN_USED] = None,

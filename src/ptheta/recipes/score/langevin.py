@@ -4,7 +4,7 @@ __all__ = ["ncsn"]
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Le
 
 from ptheta.errors import PthetaError
 from ptheta.inference.adapters import WithAnnealedLangevin
@@ -38,7 +38,7 @@ def ncsn(
     schedule: Literal["improved", "original"] = "improved",
     sampler: Annotated[Literal["annealed-langevin"] | AnySampler, WHEN_USED] = "annealed-langevin",
     sigma_min: Rate | None = None,
-    sigma_max: Rate | None = None,
+    sigma_max: Annotated[float, Gt(0), Le(1e6)] | None = None,
     levels: Annotated[int, Ge(2)] | None = None,
     level_steps: Annotated[Count | None, WHEN_USED] = None,
     network: Network | None = None,
