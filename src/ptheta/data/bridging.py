@@ -1,6 +1,6 @@
 """Which bridge takes data of a space to what a model lives on."""
 
-__all__ = ["dequantising", "scaling", "standardising"]
+__all__ = ["dequantising", "refuse_missing", "scaling", "standardising"]
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,10 @@ def _mask(space: Space, kinds: type | tuple[type, ...]) -> Tensor:
     return mask.reshape(space.shape)
 
 
-def standardising(space: Space, reals: torch.dtype = torch.float32) -> Bridge:
-    """The exact bridge for models with a head of their own for levels and categories.
+def standardising(
+    space: Space, reals: torch.dtype = torch.float32, *, most_levels: int | None = None
+) -> Bridge:
+    """The bridge for models with a head of their own for levels and categories.
 
     Real and positive values are standardised (positive ones in their logarithm); levels and
     categories are left as they are.
@@ -36,11 +38,17 @@ def standardising(space: Space, reals: torch.dtype = torch.float32) -> Bridge:
     Arguments:
         space: The space of the data.
         reals: The dtype of the reals.
+        most_levels: Values of more levels than that are made real by uniform noise, and then
+            standardised; None leaves all as they are, which makes the bridge exact.
     """
-    continuous = _mask(space, (Real, Positive))
+    levels = _levels(space)
+    noised = torch.where(levels > (most_levels or levels.amax()), levels, 0).reshape(space.shape)
+    continuous = _mask(space, (Real, Positive)) | (noised > 0)
     steps: list[Bridge] = []
     if _mask(space, Positive).any():
         steps.append(Log(_mask(space, Positive)))
+    if noised.any():
+        steps.append(Dequantise(noised, space.dtype))
     if continuous.any():
         steps.append(Standardise(space.shape, continuous, space.dtype, reals))
     return Chain(steps)
@@ -93,19 +101,11 @@ def dequantising(
         )
     if logit and not isinstance(space, Discrete):
         raise PthetaError(f"a logit is for levels, and this is {space.describe()}: leave it out.")
-    if isinstance(space, Table) and space.missing:
-        gaps = torch.tensor([column.missing for column in space.columns])
-        raise PthetaError(
-            f"missing values cannot be mapped to the reals{_named(space, gaps)}; drop those rows "
-            "or columns, or take another recipe."
-        )
+    refuse_missing(space)
     steps: list[Bridge] = []
     if _mask(space, Positive).any():
         steps.append(Log(_mask(space, Positive)))
-    levels = torch.zeros(space.features, dtype=torch.int64)
-    for group in groups(space):
-        if isinstance(group.space, Discrete):
-            levels[list(group.positions)] = group.space.levels
+    levels = _levels(space)
     if (levels > 0).any():
         steps.append(Dequantise(levels.reshape(space.shape), space.dtype, noise))
     if logit and isinstance(space, Discrete):
@@ -115,6 +115,29 @@ def dequantising(
     if flat:
         steps.append(Flatten(space.shape))
     return Chain(steps)
+
+
+def refuse_missing(space: Space) -> None:
+    """Refuses data with values that may be missing.
+
+    Raises:
+        PthetaError: There are some; the columns are named.
+    """
+    if isinstance(space, Table) and space.missing:
+        gaps = torch.tensor([column.missing for column in space.columns])
+        raise PthetaError(
+            f"missing values cannot be mapped to the reals{_named(space, gaps)}; drop those rows "
+            "or columns, or take another recipe."
+        )
+
+
+def _levels(space: Space) -> Tensor:
+    """The number of levels of each value of a flattened example, 0 where it has none."""
+    levels = torch.zeros(space.features, dtype=torch.int64)
+    for group in groups(space):
+        if isinstance(group.space, Discrete):
+            levels[list(group.positions)] = group.space.levels
+    return levels
 
 
 def _logit(levels: int, margin: float) -> Logit:

@@ -10,6 +10,7 @@ are the odd layers: its sums, sweeps and constants are those of that machine.
 
 __all__ = ["DBM", "layer_input", "layer_machines"]
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -197,7 +198,8 @@ def layer_input(machines: Sequence[RBM], x: Tensor) -> Tensor:
 
 def _as_seen_by(machine: RBM, x: Tensor) -> Tensor:
     """Two copies, side by side, for a machine whose visible units are."""
-    return torch.cat([x.flatten(1)] * 2, dim=1) if isinstance(machine.visible, JoinedUnits) else x
+    copies = math.prod(machine.visible.shape) // x[0].numel()
+    return torch.cat([x.flatten(1)] * copies, dim=1) if copies > 1 else x
 
 
 class _Twice(nn.Module):

@@ -52,9 +52,9 @@ def rbm(
     values are codes, to tell each of them from the others of its example (pseudolikelihood,
     ratio-matching), which takes no chains.
 
-    Visible units are binary on two levels, categorical on categories, and else Gaussian on
-    standardised data (levels made real by uniform noise). The hidden units are summed out, and the
-    constant is estimated by annealed importance sampling.
+    Visible units are binary on two levels, categorical on categories, of each kind in a table with
+    categories, and else Gaussian on standardised data (levels made real by uniform noise). The
+    hidden units are summed out, and the constant is estimated by annealed importance sampling.
 
     References:
         Training Products of Experts by Minimizing Contrastive Divergence (Hinton, 2002),
