@@ -81,3 +81,23 @@ def test_noise_at_the_end_is_the_standard_normal():
         one = torch.ones((), dtype=torch.float64)
         kept = path.alpha(one).square() / (path.alpha(one).square() + path.sigma(one).square())
         assert kept < 2e-4
+
+
+def test_particles_are_levels_of_which_some_are_drawn_anyway():
+    times = []
+    model = GaussianDenoiser(MEAN, STD, VariancePreserving(levels=100))
+    predict = model.predict
+
+    def counted(x, context=None, *, t):
+        times.append(t)
+        return predict(x, context, t=t)
+
+    model.predict = counted
+    chain = WithReverseChain(model, (2,), levels=4)
+    evaluations = []
+    for particles in (1, 3, 9):
+        times.clear()
+        chain.elbo(torch.zeros(2, 2), particles=particles)
+        evaluations.append(len(times))
+    # besides the levels, the first step of the chain is looked at each time
+    assert evaluations == [5, 5, 10]

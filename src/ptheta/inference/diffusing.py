@@ -97,13 +97,13 @@ class WithReverseChain(WithDenoising):
         Arguments:
             x: The examples, with shape (batch, *shape).
             context: What they are conditioned on.
-            particles: What the number of levels that are drawn is multiplied by: the bound has less
-                noise then, and is no tighter.
+            particles: The number of levels that are drawn at least: more take noise off the
+                bound, and make it no tighter.
 
         Raises:
             ValueError: There are no particles.
         """
-        levels = self.levels * checked_particles(particles)
+        levels = max(self.levels, checked_particles(particles))
         predict = _given(self.model, context)
         return variational_bound(predict, self.chain, x, levels=levels)
 
