@@ -31,6 +31,7 @@ TABLE = Path(__file__).with_suffix(".md")
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "scores.png"
 CENTRES = torch.tensor([[-5.0, -5.0], [5.0, 5.0]])
 SHARES = torch.tensor([0.2, 0.8])
+ROWS = 1_000_000  # so many that few are seen ten times
 DRAWS = 10_000
 LANGEVIN_STEPS = 500
 SETTINGS = {
@@ -131,8 +132,8 @@ def main() -> None:
     shares: list[tuple[float, ...]] = []
     for seed in range(options.seeds):
         with ptheta.seeded(seed):
-            x = data(100_000)
-        settings = {**SETTINGS, "batch_size": 512, "learning_rate": options.learning_rate}
+            x = data(ROWS)
+        settings = {**SETTINGS, "learning_rate": options.learning_rate}
         run = ptheta.fit(
             ptheta.load_data(x.numpy()), "ncsn", settings=settings, steps=options.steps, seed=seed
         )
@@ -151,7 +152,7 @@ def main() -> None:
         "# The score of a known mixture",
         "",
         f"Written by `python benchmarks/scores.py --steps {options.steps} --seeds {options.seeds}`",
-        f"on {machine()}. `ncsn`, {SETTINGS['batch_size']} rows a batch, on 100,000 rows of",
+        f"on {machine()}. `ncsn`, {SETTINGS['batch_size']} rows a batch, on {ROWS:,} rows of",
         "0.2 N((-5, -5), I) + 0.8 N((5, 5), I).",
         "",
         "## Error of the learned score",
