@@ -40,6 +40,7 @@ SETTINGS = {
     "levels": 100,
     "level_steps": 20,
     "batch_size": 512,
+    "halving_steps": 2000,
 }
 SHOWN = 10  # levels in the table
 
@@ -126,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--learning-rate", type=float, default=3e-4)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     options = parser.parse_args()
     curves: list[list[tuple[float, float]]] = []
     shares: list[tuple[float, ...]] = []

@@ -219,6 +219,19 @@ def test_the_first_schedule_of_ncsn_is_that_of_its_paper():
     assert drawn.step == pytest.approx(2e-5 / 2 / 0.01**2)
 
 
+@pytest.mark.parametrize("name", ["ddpm", "ncsn", "score-sde", "flow-matching"])
+def test_the_rate_of_a_denoiser_falls_where_it_is_to(name):
+    algorithm = build(name, Real((2,)), settings={"halving_steps": 3, "learning_rate": 0.01})
+    x = torch.randn(8, 2)
+    algorithm.model.initialize(x)
+    learner = algorithm.learner
+    learner.setup(Fabric(accelerator="cpu", devices=1))
+    for _ in range(4):
+        learner.step(Batch(x))
+    # the fourth update, after three others
+    assert learner.optimizer.param_groups[0]["lr"] == pytest.approx(0.005)
+
+
 def test_densities_are_what_they_say():
     space = Discrete((1, 2, 2), 5, layout="image")
     kinds = {name: density_kind(build(name, space).model) for name in ("gan", "ebm", "ncsn")}

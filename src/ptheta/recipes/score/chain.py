@@ -45,6 +45,7 @@ def ddpm(
     blocks: Count | None = None,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 1e-3,
+    halving_steps: Count | None = None,
     batch_size: Count = 128,
 ) -> Algorithm:
     """Diffusion model: a chain that takes noise off step by step, with a bound on the density.
@@ -95,6 +96,9 @@ def ddpm(
             perceptron, 1 of a U-Net and 4 of a Transformer.
         dropout: The share of hidden units dropped in training.
         learning_rate: The step size of Adam.
+        halving_steps: The number of updates after which the step size is half of that, after twice
+            as many a third, and so on, which takes the noise off scores in long runs; none keeps
+            it.
         batch_size: The number of examples in a batch.
     """
     path = (
@@ -135,5 +139,6 @@ def ddpm(
         seen.bridge,
         space,
         learning_rate=learning_rate,
+        halving_steps=halving_steps,
         batch_size=batch_size,
     )

@@ -245,6 +245,7 @@ def trained_denoiser(
     space: Space,
     *,
     learning_rate: float,
+    halving_steps: int | None,
     batch_size: int,
 ) -> Algorithm:
     """A denoiser with its way of drawing, joined to data, and what it is trained by.
@@ -256,12 +257,18 @@ def trained_denoiser(
         bridge: The bridge from the data to the reals.
         space: What one example is.
         learning_rate: The step size of Adam.
+        halving_steps: The number of updates after which it is half of that; None keeps it.
         batch_size: The number of examples in a batch.
     """
     return Algorithm(
         model=bridged(drawn, bridge, space),
         learner=GradientLearner(
-            network, objective, learning_rate=learning_rate, clip=1.0, bridge=bridge
+            network,
+            objective,
+            learning_rate=learning_rate,
+            clip=1.0,
+            bridge=bridge,
+            halving_steps=halving_steps,
         ),
         batch_size=batch_size,
         steps=8000,

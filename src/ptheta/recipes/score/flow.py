@@ -58,6 +58,7 @@ def score_sde(
     blocks: Count | None = None,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 1e-3,
+    halving_steps: Count | None = None,
     batch_size: Count = 128,
 ) -> Algorithm:
     """Score-based diffusion in continuous time, with the density of its probability flow.
@@ -95,6 +96,9 @@ def score_sde(
             perceptron, 1 of a U-Net and 4 of a Transformer.
         dropout: The share of hidden units dropped in training.
         learning_rate: The step size of Adam.
+        halving_steps: The number of updates after which the step size is half of that, after twice
+            as many a third, and so on, which takes the noise off scores in long runs; none keeps
+            it.
         batch_size: The number of examples in a batch.
     """
     least = least_noise(space, 0.02)
@@ -120,6 +124,7 @@ def score_sde(
         seen.bridge,
         space,
         learning_rate=learning_rate,
+        halving_steps=halving_steps,
         batch_size=batch_size,
     )
 
@@ -143,6 +148,7 @@ def flow_matching(
     blocks: Count | None = None,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 1e-3,
+    halving_steps: Count | None = None,
     batch_size: Count = 128,
 ) -> Algorithm:
     """Flow matching: a velocity that carries noise to data, learned by regression.
@@ -181,6 +187,9 @@ def flow_matching(
             perceptron, 1 of a U-Net and 4 of a Transformer.
         dropout: The share of hidden units dropped in training.
         learning_rate: The step size of Adam.
+        halving_steps: The number of updates after which the step size is half of that, after twice
+            as many a third, and so on, which takes the noise off scores in long runs; none keeps
+            it.
         batch_size: The number of examples in a batch.
 
     Raises:
@@ -210,6 +219,7 @@ def flow_matching(
         seen.bridge,
         space,
         learning_rate=learning_rate,
+        halving_steps=halving_steps,
         batch_size=batch_size,
     )
 

@@ -46,6 +46,7 @@ def ncsn(
     blocks: Count | None = None,
     dropout: Fraction = 0.0,
     learning_rate: Rate = 1e-3,
+    halving_steps: Count | None = None,
     batch_size: Count = 128,
 ) -> Algorithm:
     """Noise-conditional score network, sampled by annealed Langevin dynamics.
@@ -86,6 +87,9 @@ def ncsn(
             perceptron, 1 of a U-Net and 4 of a Transformer.
         dropout: The share of hidden units dropped in training.
         learning_rate: The step size of Adam.
+        halving_steps: The number of updates after which the step size is half of that, after twice
+            as many a third, and so on, which takes the noise off scores in long runs; none keeps
+            it.
         batch_size: The number of examples in a batch.
 
     Raises:
@@ -120,5 +124,6 @@ def ncsn(
         seen.bridge,
         space,
         learning_rate=learning_rate,
+        halving_steps=halving_steps,
         batch_size=batch_size,
     )
