@@ -332,3 +332,17 @@ def test_a_second_fit_into_a_folder_is_refused(saved, blobs):
 def test_resuming_something_else_is_refused(saved, blobs, options, words):
     with pytest.raises(PthetaError, match=words):
         fit(blobs, "realnvp", steps=5, out=saved, resume=True, **options)
+
+
+def test_a_setting_that_is_newer_than_a_run_was_at_its_default(saved, blobs):
+    def strip(name):
+        record = json.loads((saved / "run.json").read_text())
+        del record["settings"][name]
+        (saved / "run.json").write_text(json.dumps(record))
+
+    # the first run of its recipe that had no such setting
+    strip("layers")
+    assert fit(blobs, "realnvp", steps=5, out=saved, resume=True).settings["layers"] == 8
+    strip("layers")
+    with pytest.raises(PthetaError, match=r"another setting 'layers' \(8, now 2\)"):
+        fit(blobs, "realnvp", steps=6, out=saved, resume=True, settings={"layers": 2})

@@ -7,6 +7,8 @@ __all__ = ["as_begun", "begin", "withdraw"]
 from pathlib import Path
 
 from ptheta.errors import PthetaError
+from ptheta.recipes.registry import find
+from ptheta.recipes.settings import check_settings
 from ptheta.spaces import end_of
 from ptheta.training.folder import RunFolder, RunRecord
 
@@ -71,9 +73,13 @@ def _check_same(before: RunRecord, now: RunRecord, folder: RunFolder) -> None:
     for name in ("recipe", "settings", "space", "context_space", "columns", "fingerprint", "seed"):
         # compared as JSON, in which a tuple read back is a list
         old, new = (record.model_dump(mode="json")[name] for record in (before, now))
-        if old != new and name == "settings":
-            changed = next(key for key in new if old.get(key) != new[key])
-            name, old, new = f"setting '{changed}'", old.get(changed), new[changed]
+        if name == "settings":
+            # what a recipe had no setting for yet was as it is by default
+            old = {**check_settings(now.recipe, find(now.recipe), {}), **old}
+            changed = next((key for key in old if key not in new or old[key] != new[key]), None)
+            if changed is None:
+                continue
+            name, old, new = f"setting '{changed}'", old[changed], new.get(changed)
         if old != new:
             raise PthetaError(
                 f"{folder.path} was begun with another {name.replace('_', ' ')} ({_short(old)}, "
