@@ -7,6 +7,7 @@ __all__ = ["fit"]
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from ptheta.data.dataset import Data
     from ptheta.fitting import Run
+
+_SECONDS = 20.0  # about so long for the held-out figure
 
 
 @click.command()
@@ -142,7 +145,9 @@ def _context_for_example(run: Run, loaded: Data) -> Tensor | None:
 
 
 def _summary(run: Run, loaded: Data) -> dict[str, Any]:
-    from ptheta.density import densities
+    from ptheta.evaluation.estimate import mean_of
+    from ptheta.evaluation.likelihood import densities_of
+    from ptheta.evaluation.rows import affordable
     from ptheta.protocols import capabilities, density_verb
 
     summary: dict[str, Any] = {
@@ -156,10 +161,13 @@ def _summary(run: Run, loaded: Data) -> dict[str, Any]:
         "capabilities": list(capabilities(run.model)),
     }
     if density_verb(run.model) is not None:
-        test = loaded.test
-        found = densities(run.model, test.x, test.context, space=run.space)
+        ask = partial(densities_of, run)
+        taken = affordable(ask, loaded.test, _SECONDS, seed=0)
+        found = ask(taken)
         mean = found.values.mean().item()
-        summary |= {"figure": found.verb, "kind": found.kind, "mean": mean}
+        summary |= {"figure": found.verb, "kind": found.kind, "mean": mean, "rows": len(taken)}
+        if len(taken) < len(loaded.test):
+            summary |= {"error": mean_of(found.values).high - mean}
         if found.kind != "unnormalised":
             bits = -mean / (run.space.features * math.log(2))
             summary |= {"nats": -mean, "bits_per_dimension": bits}
@@ -186,16 +194,18 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
         f"({summary['steps']} steps, {summary['seconds']} s, "
         f"{summary['examples_per_second']:,} examples/s)"
     )
+    # what takes long is taken on few rows here
+    few = f" ± {summary['error']:.2g}, by {summary['rows']} rows" if "error" in summary else ""
     if "nats" in summary:
         click.echo(
-            f"held-out {summary['nats']:.4f} nats per example, "
+            f"held-out {summary['nats']:.4f} nats per example{few}, "
             f"{summary['bits_per_dimension']:.4f} bits per dimension "
             f"({summary['kind']}: -{summary['figure']})"
         )
     elif "figure" in summary:
         click.echo(
-            f"held-out {summary['figure']} {summary['mean']:.4f}: known up to a constant, so it "
-            "ranks rows and is no likelihood"
+            f"held-out {summary['figure']} {summary['mean']:.4f}{few}: known up to a constant, "
+            "so it ranks rows and is no likelihood"
         )
     elif "accuracy" not in summary:
         click.echo("no density; `ptheta evaluate` measures its samples")

@@ -29,6 +29,7 @@ from ptheta.recipes.settings import settings_of
 
 # what likelihood is taken on, at most: the error of a mean over these is small enough
 _ROWS = 5000
+_SECONDS = 60.0  # about the time for them
 
 _NO_ROOM = "The comparison ended there. Make room, and compare again with another --runs DIR."
 
@@ -175,6 +176,7 @@ class Bench:
     def entry(self, name: str) -> Entry:
         """Makes all runs of a recipe, and rates it."""
         self.drawn: Tensor | None = None
+        self.rows: int | None = None  # that the first of these runs was measured on
         attempts = tuple(self._attempts(name))
         return Entry(rate(name, attempts), attempts, self.drawn)
 
@@ -238,7 +240,7 @@ class Bench:
             self.data,
             samples=self.samples,
             seed=self.seed,
-            rows=_ROWS,
+            **self._limits(),
             reference=self.reference,
             drawn=drawn,
         )
@@ -252,7 +254,9 @@ class Bench:
     def _figure(self, run: Run) -> float:
         """What stability is judged by, measured as in `evaluate`."""
         if density_kind(run.model) not in ("none", "unnormalised"):
-            figure = self._by_likelihood(held_out(run, self.data.test, rows=_ROWS, seed=self.seed))
+            figure = self._by_likelihood(
+                held_out(run, self.data.test, seed=self.seed, **self._limits())
+            )
             assert figure is not None
             return figure
         real = head(self.data.test, self.samples, self.seed)
@@ -262,9 +266,14 @@ class Bench:
             raise PthetaError("the samples hold values that are not finite: the model diverged.")
         return overlap(samples, features(real.x[:]), seed=self.seed).coverage.value
 
+    def _limits(self) -> dict[str, Any]:
+        # where there is time for few rows, they are the same for all runs, whose noise so cancels
+        return {"rows": self.rows or _ROWS, "seconds": None if self.rows else _SECONDS}
+
     def _by_likelihood(self, likelihood: Likelihood | None) -> float | None:
         if likelihood is None or likelihood.nats is None:
             return None
+        self.rows = likelihood.rows
         return -likelihood.nats.value / self.data.space.features
 
     def _tell(

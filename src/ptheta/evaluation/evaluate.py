@@ -60,6 +60,7 @@ def evaluate(
     seed: Seed = 0,
     particles: Count = 64,
     rows: Count | None = None,
+    seconds: float | None = 120.0,
     reference: Quality | None = None,
     drawn: "Drawn | None" = None,
 ) -> Evaluation:
@@ -72,6 +73,8 @@ def evaluate(
         seed: The seed of the samples and of the tests.
         particles: The number of particles where the density is a bound.
         rows: The most rows whose likelihood is taken; None takes all.
+        seconds: About the time for them: where a density is dear, as many rows are taken, chosen
+            at random, as it allows; None takes all.
         reference: The noise floor, where it is known already.
         drawn: Samples for these rows, where they have been drawn already.
 
@@ -82,14 +85,21 @@ def evaluate(
     refuse_other_space(run, data)
     real = head(data.test, samples, seed)
     drawn = drawn or sampled(run, real, seed)
+    likelihood = held_out(
+        run,
+        data.test,
+        truth=data.truth,
+        particles=particles,
+        rows=rows,
+        seconds=seconds,
+        seed=seed,
+    )
     return Evaluation(
         recipe=run.recipe,
         data=data.name,
         seed=seed,
         kind=density_kind(run.model),
-        likelihood=held_out(
-            run, data.test, truth=data.truth, particles=particles, rows=rows, seed=seed
-        ),
+        likelihood=likelihood,
         quality=quality(
             drawn.samples,
             real.x[:],
@@ -101,7 +111,7 @@ def evaluate(
         ),
         reference=reference or noise_floor(data, samples=samples, seed=seed),
         samples_per_second=len(drawn.samples) / drawn.seconds,
-        densities_per_second=_densities_per_second(run, real),
+        densities_per_second=_densities_per_second(run, real, likelihood),
     )
 
 
@@ -159,9 +169,11 @@ def _contexts(samples: Split, real: Split) -> tuple[Tensor, Tensor] | None:
     return samples.context, real.context
 
 
-def _densities_per_second(run: Run, real: Split) -> float | None:
-    if density_kind(run.model) == "none":
+def _densities_per_second(run: Run, real: Split, likelihood: Likelihood | None) -> float | None:
+    if likelihood is None:
         return None
+    # no more than there was time for
+    taken = head(real, likelihood.rows, seed=0)
     started = time.perf_counter()
-    densities(run.model, real.x, given(run, real.context), space=run.space)
-    return len(real) / max(time.perf_counter() - started, 1e-9)
+    densities(run.model, taken.x, given(run, taken.context), space=run.space)
+    return len(taken) / max(time.perf_counter() - started, 1e-9)

@@ -1,16 +1,17 @@
 """Held-out likelihood in the data's own units, with what the figure is worth beside it."""
 
-__all__ = ["Likelihood", "given", "held_out"]
+__all__ = ["Likelihood", "densities_of", "given", "held_out"]
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
 from ptheta.data.dataset import Split, Truth
-from ptheta.density import densities
+from ptheta.density import Density, densities
 from ptheta.evaluation.estimate import Estimate, mean_of, share_of
-from ptheta.evaluation.rows import head
+from ptheta.evaluation.rows import affordable, head
 from ptheta.fitting import Run
 from ptheta.protocols import (
     Bracket,
@@ -66,6 +67,7 @@ def held_out(
     truth: Truth | None = None,
     particles: int = 64,
     rows: int | None = None,
+    seconds: float | None = None,
     seed: int = 0,
 ) -> Likelihood | None:
     """The likelihood of examples that a model has not seen.
@@ -76,6 +78,8 @@ def held_out(
         truth: What is known of the true distribution.
         particles: The number of particles where the density is a bound.
         rows: The most rows that are used, chosen at random; None takes all.
+        seconds: About the time for them: where a density is dear, as many are used, chosen at
+            random, as it allows; None takes all.
         seed: The seed of that choice, and of the noise of a bound.
 
     Returns:
@@ -84,12 +88,14 @@ def held_out(
     if density_verb(run.model) is None:
         return None
     taken = split if rows is None or len(split) <= rows else head(split, rows, seed)
-    x, context = taken.x, taken.context
-    context = given(run, context)
-    found = densities(run.model, x, context, space=run.space, particles=particles, seed=seed)
+    ask = partial(densities_of, run, seed=seed)
+    if seconds is not None:
+        taken = affordable(partial(ask, particles=particles), taken, seconds, seed)
+    x = taken.x
+    found = ask(taken, particles=particles)
     bound = found.kind == "bound"
     normalised = found.kind != "unnormalised"
-    one = densities(run.model, x, context, space=run.space, seed=seed).values if bound else None
+    one = ask(taken, particles=1).values if bound else None
     nats = _mean(-found.values) if normalised else None
     unit = 1 / (run.space.features * math.log(2))
     annealed = _annealed(run)
@@ -107,6 +113,19 @@ def held_out(
         annealed=annealed,
         nats_backwards=None if nats is None or annealed is None else _backwards(nats, annealed),
     )
+
+
+def densities_of(run: Run, split: Split, *, particles: int = 1, seed: int = 0) -> Density:
+    """The densities of examples under a fitted model.
+
+    Arguments:
+        run: The fitted model.
+        split: The examples; their context is not looked at where the model takes none.
+        particles: The number of particles where the density is a bound.
+        seed: The seed of the noise of a bound.
+    """
+    context = given(run, split.context)
+    return densities(run.model, split.x, context, space=run.space, particles=particles, seed=seed)
 
 
 def given(run: Run, context: Tensor | None) -> Tensor | None:

@@ -142,6 +142,7 @@ def _likelihood_rows(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
         rows.append(("  error of the constant", f"{found.annealed.low_error:.3f}", "", ""))
         value = marked(f"{back.value:.3f}", found.kind)
         rows.append(("  by annealing backwards", value, _interval(back, 3), ""))
+    rows.append(("  rows", f"{found.rows:,}", "", ""))
     if found.impossible.value > 0:
         rows.append(("impossible rows", *_share(found.impossible), ""))
     if found.truth_error is not None:
