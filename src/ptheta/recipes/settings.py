@@ -33,7 +33,7 @@ NonNegative = Annotated[float, Ge(0)]
 
 @dataclass(frozen=True)
 class _WhenUsed:
-    """Marks settings of which training does not know, as steps of draws: see `WHEN_USED`."""
+    """Marks settings that fitted weights serve under any value of: see `WHEN_USED`."""
 
 
 WHEN_USED = _WhenUsed()
@@ -174,7 +174,7 @@ def refuse_idle(name: str, recipe: Callable[..., Any], given: Mapping[str, Any])
 def changed_settings(
     name: str, recipe: Callable[..., Any], fitted: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The settings of a fitted model with some changed, of which its training did not know.
+    """The settings of a fitted model with some changed that its weights serve under any value of.
 
     Arguments:
         name: The recipe's name, for the message.
@@ -184,7 +184,7 @@ def changed_settings(
 
     Raises:
         PthetaError: A name is not known, a value is not of its type or outside its bounds, or the
-            model was trained by it.
+            weights are what they are by it.
     """
     checked = check_settings(name, recipe, given)
     changeable = [setting.name for setting in settings_of(recipe) if setting.when_used]
