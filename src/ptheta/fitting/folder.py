@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["as_begun", "begin", "withdraw"]
 
 from pathlib import Path
+from typing import Any
 
 from ptheta.errors import PthetaError
 from ptheta.recipes.registry import find
@@ -58,12 +59,19 @@ def withdraw(folder: RunFolder) -> None:
 
 
 def as_begun(record: RunRecord, folder: RunFolder) -> RunRecord:
-    """The record of a run that is gone on with, as the folder's format has it.
+    """The record of a run that is gone on with, as the folder has it.
 
-    In early ones the column of sentences is unnamed.
+    In early formats the column of sentences is unnamed, and a recipe may have had fewer settings.
+    The weights are kept with a digest of both.
     """
     before = folder.read_record()
-    record = record.model_copy(update={"format": before.format})
+    usual = _defaults(record.recipe)
+    settings = {
+        key: value
+        for key, value in record.settings.items()
+        if key in before.settings or value != usual[key]
+    }
+    record = record.model_copy(update={"format": before.format, "settings": settings})
     if end_of(record.space) is None or before.columns:
         return record
     return record.model_copy(update={"columns": ()})
@@ -75,7 +83,8 @@ def _check_same(before: RunRecord, now: RunRecord, folder: RunFolder) -> None:
         old, new = (record.model_dump(mode="json")[name] for record in (before, now))
         if name == "settings":
             # what a recipe had no setting for yet was as it is by default
-            old = {**check_settings(now.recipe, find(now.recipe), {}), **old}
+            usual = _defaults(now.recipe)
+            old, new = {**usual, **old}, {**usual, **new}
             changed = next((key for key in old if key not in new or old[key] != new[key]), None)
             if changed is None:
                 continue
@@ -85,6 +94,10 @@ def _check_same(before: RunRecord, now: RunRecord, folder: RunFolder) -> None:
                 f"{folder.path} was begun with another {name.replace('_', ' ')} ({_short(old)}, "
                 f"now {_short(new)}); resume with the same, or fit into another folder."
             )
+
+
+def _defaults(recipe: str) -> dict[str, Any]:
+    return check_settings(recipe, find(recipe), {})
 
 
 def _short(value: object) -> str:
