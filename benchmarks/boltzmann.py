@@ -3,7 +3,8 @@
     python benchmarks/boltzmann.py [--minutes 60] [--out runs/boltzmann] [run ...]
 
 Each run trains for so many minutes more, in a folder of its own, and `benchmarks/boltzmann.md` is
-written afresh from all folders. `--minutes 0` only measures. The constant of a machine is annealed
+written afresh from all folders, with their curves in `docs/images/boltzmann.png`. `--minutes 0`
+only measures. The constant of a machine is annealed
 forwards, from independent units, which in the mean is at most its logarithm, and backwards, from
 draws of the machine by long chains, which in the mean is at least that, as far as the draws are
 draws. Of deep machines it is their bound that is so bracketed.
@@ -17,12 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import torch
 
 import ptheta
 from ptheta.inference.annealed_constant import AnnealedConstant
 
 TABLE = Path(__file__).with_suffix(".md")
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "boltzmann.png"
 TEMPERATURES, CHAINS, SWEEPS = 10_000, 100, 5_000
 
 
@@ -130,9 +133,32 @@ def tables(out: Path) -> str:
         "| run | published | forwards | backwards | training | command | machine |",
         "| --- | ---: | ---: | ---: | --- | --- | --- |",
     ]
-    folders = {name: out / name.replace(",", "").replace(" ", "-") for name in RUNS}
+    folders = {name: folder_of(out, name) for name in RUNS}
     lines += [row(name, at) for name, at in folders.items() if (at / "run.json").exists()]
     return "\n".join(lines) + "\n"
+
+
+def curves(out: Path) -> None:
+    """The held-out figures of training, by a thousand steps of annealing."""
+    figure, axes = plt.subplots(figsize=(7.2, 4.0))
+    for name in RUNS:
+        kept = folder_of(out, name) / "metrics.jsonl"
+        if not kept.exists():
+            continue
+        rows = [json.loads(line) for line in kept.read_text().splitlines()]
+        seen = [(row["seconds"] / 60, row["validation"]) for row in rows if "validation" in row]
+        axes.plot(*zip(*seen, strict=True), label=name, marker=".", linewidth=1)
+    axes.set_xlabel("minutes of training on one core")
+    axes.set_ylabel("held-out log-probability, nats")
+    axes.set_ylim(-150, -75)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(PICTURE, dpi=110)
+
+
+def folder_of(out: Path, name: str) -> Path:
+    return out / name.replace(",", "").replace(" ", "-")
 
 
 def main() -> None:
@@ -143,9 +169,10 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.runs if options.minutes else ():
-        train(name, options.out / name.replace(",", "").replace(" ", "-"), options.minutes)
+        train(name, folder_of(options.out, name), options.minutes)
     found = tables(options.out)
     TABLE.write_text(found)
+    curves(options.out)
     print(found)
 
 
