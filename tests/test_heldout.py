@@ -13,6 +13,7 @@ from ptheta.recipes.registry import build
 from ptheta.spaces import Discrete, Real
 from ptheta.testing.examples import example_rows
 from ptheta.training.guard import Diverged
+from ptheta.training.validation import Validation
 
 
 class Shifted(nn.Module):
@@ -114,3 +115,15 @@ def test_the_name_of_a_figure_is_known_without_data(recipe, blobs):
 def test_a_run_says_what_it_was_watched_by(blobs):
     assert fit(blobs, "ncsn", steps=2).watched == "elbo"
     assert fit(blobs, "gan", steps=2).watched == "-mmd"
+
+
+def test_a_figure_that_cannot_be_taken_is_a_divergence_so_that_what_was_good_is_kept():
+    class RunAway:
+        name, slack = "-mmd", 0.0
+
+        def __call__(self, model):
+            raise PthetaError("3 of 5 chains have run away.")
+
+    validation = Validation(nn.Linear(1, 1), RunAway(), every=1, patience=None)
+    with pytest.raises(Diverged, match="held-out data at step 4: 3 of 5 chains have run away$"):
+        validation.measure(4)

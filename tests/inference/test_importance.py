@@ -117,3 +117,13 @@ def test_annealing_takes_a_chain_at_least():
     rbm = stirred("binary")
     with pytest.raises(ValueError, match="expected a chain at least"):
         annealed_importance(target_at(rbm), BlockGibbs(), rbm.start(0), BETAS)
+
+
+def test_betas_do_not_turn_back():
+    rbm = stirred("binary")
+    with pytest.raises(ValueError, match="these turn back"):
+        annealed_importance(target_at(rbm), BlockGibbs(), rbm.start(3), [0.0, 0.9, 0.2, 1.0])
+
+
+def test_one_chain_does_not_tell_its_error():
+    assert LogRatio(torch.zeros(1)).error == math.inf

@@ -59,3 +59,9 @@ def test_a_machine_learns_with_them_and_contrastive_divergence_has_no_use_for_th
     assert isinstance(algorithm.learner.objective.kernel, TemperedTransitions)
     with pytest.raises(PthetaError, match="chains that live on: leave out tempering or obj"):
         build("rbm", Binary((4,)), settings={"tempering": 3, "objective": "cd"})
+
+
+@pytest.mark.parametrize("betas", [[], [0.2, 0.9], [1.0, 0.5], [0.5, -1.0]])
+def test_levels_out_of_order_are_refused(betas):
+    with pytest.raises(ValueError, match="betas that descend from below 1"):
+        TemperedTransitions(betas)

@@ -420,3 +420,23 @@ def test_learned_variances_and_a_classifier_are_refused_together():
             Categorical(categories=3),
             {"variance": "learned", "guided_by": "classifier"},
         )
+
+
+@pytest.mark.parametrize(("rows", "objective"), [(40, "nce"), (40, "fce"), (150, "nce")])
+def test_the_constant_holds_where_rows_are_fewer_than_values(rows, objective):
+    # against a covariance of no width the constant is that of a sheet: hundreds of nats were lost
+    torch.manual_seed(0)
+    algorithm = build("ebm", Real((100,)), None, {"objective": objective})
+    x = torch.rand(rows, 100)
+    algorithm.model.initialize(x)
+    with torch.no_grad():
+        nats = -algorithm.model.log_prob_estimate(torch.rand(500, 100)).mean().item()
+    # the volume of the cube is 1, and no density has less than 0 nats of it in the mean
+    assert 0 < nats < 50
+
+
+def test_an_image_is_halved_until_nothing_is_left_to_halve():
+    space = Discrete((1, 8, 8), 17, layout="image")
+    build("ebm", space, None, {"network": "cnn", "layers": 3, "hidden_features": 2})
+    with pytest.raises(PthetaError, match="can be halved 3 times, and layers is 9"):
+        build("ebm", space, None, {"network": "cnn", "layers": 9})

@@ -94,3 +94,10 @@ def test_what_settings_go_with_is_there(name):
             for value in mark.values:
                 check_settings(name, find(name), {mark.name: value})
         assert "OnlyWith" not in setting.type_text
+
+
+def test_what_does_nothing_is_no_change(tmp_path):
+    ptheta.fit("moons", "flow-matching", settings=SMALL, steps=2, out=tmp_path / "a")
+    with pytest.raises(PthetaError, match="'sample_steps'.*does nothing with sampler=flow"):
+        ptheta.load(tmp_path / "a", settings={"sample_steps": 10})
+    ptheta.load(tmp_path / "a", settings={"sample_steps": 10, "sampler": "heun"})

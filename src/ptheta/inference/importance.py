@@ -49,7 +49,9 @@ class LogRatio:
 
     @property
     def error(self) -> float:
-        """The standard error of the estimate, by the spread of the weights."""
+        """The standard error of the estimate, by the spread of the weights; of one, infinite."""
+        if len(self.log_weights) < 2:
+            return math.inf
         weights = (self.log_weights - self.log_weights.max()).exp()
         return (weights.std() / weights.mean()).item() / math.sqrt(len(weights))
 
@@ -67,12 +69,15 @@ def annealed_importance(
         betas: The betas, in order: ascending to the density that is sought, or descending from it.
 
     Raises:
-        ValueError: There are fewer than two betas, one is not from 0 to 1, or there are no chains.
+        ValueError: There are fewer than two betas, one is not from 0 to 1, they are in no order,
+            or there are no chains.
     """
     if len(betas) < 2:
         raise ValueError(f"annealing goes from one beta to another, and got {len(betas)}")
     if not all(0 <= beta <= 1 for beta in betas):
         raise ValueError("betas are from 0, where annealing starts, to 1, the density itself")
+    if list(betas) not in (sorted(betas), sorted(betas, reverse=True)):
+        raise ValueError("betas are in order, ascending or descending, and these turn back")
     if not len(x):
         raise ValueError("expected a chain at least, got none")
     log_weights = torch.zeros(len(x), dtype=torch.float64, device=x.device)

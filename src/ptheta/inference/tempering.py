@@ -39,6 +39,9 @@ class TemperedTransitions:
     Arguments:
         betas: How much of the model there is in each density, descending from just below 1.
 
+    Raises:
+        ValueError: There are no betas, or they do not descend, or one is not from 0 to 1.
+
     Example:
         >>> from ptheta.models.energy.rbm import RBM
         >>> from ptheta.models.energy.units import BinaryUnits
@@ -50,6 +53,13 @@ class TemperedTransitions:
     """
 
     betas: Sequence[float]
+
+    def __post_init__(self) -> None:
+        falling = all(a > b for a, b in pairwise([1.0, *self.betas]))
+        if not self.betas or not falling or self.betas[-1] < 0:
+            raise ValueError(
+                f"expected betas that descend from below 1 to 0 at least, got {list(self.betas)}"
+            )
 
     @property
     def step_size(self) -> float:

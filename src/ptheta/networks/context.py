@@ -80,7 +80,9 @@ class ContextFeatures(nn.Module):
         if self.context_space is None or context is None:
             return None
         if isinstance(self.context_space, Real):
-            return ((context.reshape(rows, -1) - self.mean) / self.scale).to(self.mean.dtype)
+            return ((context.reshape(rows, self.features) - self.mean) / self.scale).to(
+                self.mean.dtype
+            )
         codes = nn.functional.one_hot(context.long(), self.context_space.categories)
         return codes.reshape(rows, self.features).to(self.mean.dtype)
 

@@ -175,7 +175,7 @@ def _contrast(
         value = value + penalty * (data.square().mean() + draws.square().mean())
     # where the density does not fall, chains go on for ever; training on them teaches nothing, and
     # what is no number is seen, and stops it
-    reach = moved.abs().amax() / batch.x.abs().amax().clamp(min=1)
+    reach = moved.float().abs().amax() / batch.x.float().abs().amax().clamp(min=1)
     value = torch.where(reach > _TOO_FAR, torch.nan, value)
     terms = {"data": data.mean(), "draws": draws.mean(), "acceptance": acceptance, "reach": reach}
     return Loss(value, terms)

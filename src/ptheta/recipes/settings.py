@@ -158,7 +158,12 @@ def refuse_idle(name: str, recipe: Callable[..., Any], given: Mapping[str, Any])
     Raises:
         PthetaError: A setting would do nothing, or as `check_settings` does.
     """
-    checked = check_settings(name, recipe, given)
+    _refuse_idle(name, recipe, given, check_settings(name, recipe, given))
+
+
+def _refuse_idle(
+    name: str, recipe: Callable[..., Any], given: Mapping[str, Any], checked: Mapping[str, Any]
+) -> None:
     for setting in settings_of(recipe):
         if setting.name not in given or checked[setting.name] == setting.default:
             continue
@@ -184,7 +189,7 @@ def changed_settings(
 
     Raises:
         PthetaError: A name is not known, a value is not of its type or outside its bounds, or the
-            weights are what they are by it.
+            weights are what they are by it, or it would do nothing.
     """
     checked = check_settings(name, recipe, given)
     changeable = [setting.name for setting in settings_of(recipe) if setting.when_used]
@@ -195,7 +200,9 @@ def changed_settings(
                 f"setting '{key}' of {name} is one that a model is fitted with, and cannot be "
                 f"changed when it is used. {able}"
             )
-    return {**fitted, **{key: checked[key] for key in given}}
+    changed = {**fitted, **{key: checked[key] for key in given}}
+    _refuse_idle(name, recipe, given, {**checked, **changed})
+    return changed
 
 
 def _type_text(annotation: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from ptheta.errors import PthetaError
 from ptheta.training.guard import Diverged
 from ptheta.training.loop import Stop
 from ptheta.training.types import Metrics
@@ -85,9 +86,14 @@ class Validation:
         """Measures now.
 
         Raises:
-            Diverged: The figure is not finite.
+            Diverged: The figure is not finite, or cannot be taken.
         """
-        self.latest, self.latest_step = self.figure(self.model), step
+        try:
+            self.latest, self.latest_step = self.figure(self.model), step
+        except PthetaError as error:
+            # a model that cannot be drawn from, say; what was good before is to be kept
+            said = str(error).rstrip(".")
+            raise Diverged(f"held-out data at step {step}: {said}", step) from None
         if not math.isfinite(self.latest):
             figure = f"{self.figure.name} of held-out data"
             raise Diverged(f"{figure} is not finite at step {step}", step)

@@ -127,3 +127,13 @@ def test_weights_are_finite(kind, weight):
 def test_what_is_no_density_is_refused(thing):
     with pytest.raises(ValueError, match="expected modules with `unnormalized_log_prob`, got"):
         Product([ONE, thing])
+
+
+def test_what_has_no_weight_does_not_count_even_where_nothing_is_possible():
+    class Nowhere(Gaussian):
+        def unnormalized_log_prob(self, x, context=None):
+            return torch.full((len(x),), -torch.inf)
+
+    x = torch.randn(5, 2)
+    found = Product([ONE, Nowhere([0.0, 0.0], 1.0)], [1.0, 0.0]).unnormalized_log_prob(x)
+    torch.testing.assert_close(found, ONE.unnormalized_log_prob(x))

@@ -1,5 +1,7 @@
 """Memories: energy never rises, cues find their patterns, and so many can be stored."""
 
+import math
+
 import pytest
 import torch
 
@@ -65,8 +67,9 @@ def test_what_are_no_patterns_is_refused():
 def test_a_modern_memory_needs_a_matrix_and_a_temperature():
     with pytest.raises(ValueError, match=r"patterns are rows, got shape \(3,\)"):
         ModernHopfieldMemory(torch.ones(3))
-    with pytest.raises(ValueError, match="beta must be above 0"):
-        ModernHopfieldMemory(torch.ones(3, 2), beta=0.0)
+    for beta in (0.0, math.inf):
+        with pytest.raises(ValueError, match="beta must be above 0 and finite"):
+            ModernHopfieldMemory(torch.ones(3, 2), beta=beta)
 
 
 @pytest.mark.parametrize("kind", [HopfieldMemory, ModernHopfieldMemory])
@@ -77,6 +80,8 @@ def test_what_is_no_row_of_the_memory_is_refused(kind):
             memory.recall(wrong)
         with pytest.raises(ValueError, match="states are rows of 5 values, got shape"):
             memory.unnormalized_log_prob(wrong)
+    with pytest.raises(ValueError, match="cues hold values that are missing"):
+        memory.recall(torch.full((1, 5), math.nan))
     with pytest.raises(ValueError, match="patterns are rows, got shape"):
         kind(torch.ones(0, 5))
     # whole numbers are numbers

@@ -93,7 +93,9 @@ class Product(_Composition):
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative energy, with shape (batch,)."""
         each = self._each(x, context)
-        return self.weights.to(each.dtype) @ each
+        weights = self.weights.to(each.dtype)[:, None]
+        # what has no weight does not count, even where it finds x impossible
+        return torch.where(weights == 0, 0.0, weights * each).sum(dim=0)
 
 
 class Mixture(_Composition):

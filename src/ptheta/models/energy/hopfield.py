@@ -9,6 +9,8 @@ The classical one is of signs, the modern one of reals:
 
 __all__ = ["HopfieldMemory", "ModernHopfieldMemory"]
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -92,7 +94,8 @@ class ModernHopfieldMemory(nn.Module):
         beta: The inverse temperature: how sharply the nearest pattern is told from others.
 
     Raises:
-        ValueError: The patterns are not a matrix, or beta is not above 0.
+        ValueError: The patterns are not a matrix, or beta is not above 0
+            and finite.
 
     Example:
         >>> memory = ModernHopfieldMemory(10 * torch.eye(3), beta=1.0)
@@ -105,8 +108,8 @@ class ModernHopfieldMemory(nn.Module):
     def __init__(self, patterns: Tensor, beta: float = 8.0) -> None:
         super().__init__()
         patterns = _rows(patterns, "patterns")
-        if not beta > 0:
-            raise ValueError(f"beta must be above 0, got {beta}")
+        if not 0 < beta < math.inf:
+            raise ValueError(f"beta must be above 0 and finite, got {beta}")
         self.register_buffer("patterns", patterns.clone())
         self.beta = beta
 
@@ -141,6 +144,8 @@ def _rows(x: Tensor, name: str, width: int | None = None) -> Tensor:
     if x.dim() != 2 or not x.numel() or width not in (None, x.shape[1]):
         wide = "" if width is None else f" of {width} values"
         raise ValueError(f"{name} are rows{wide}, got shape {tuple(x.shape)}")
+    if not bool(x.isfinite().all()):
+        raise ValueError(f"{name} hold values that are missing or infinite")
     return x if x.is_floating_point() else x.float()
 
 

@@ -147,7 +147,10 @@ def ebm(
         context_space,
     )
     moves = _KERNELS[kernel]
-    gaussian = GaussianMixture(space.features, 1, COVARIANCES["full"])
+    # of fewer rows than values a covariance is singular; data are told apart from what covers them
+    gaussian = GaussianMixture(
+        space.features, 1, COVARIANCES["full"], shrinkage=float(space.features)
+    )
     objectives: Mapping[str, Callable[[], Objective[Any]]] = {
         "pcd": lambda: PersistentContrastiveDivergence(
             moves,
@@ -203,6 +206,12 @@ def _cnn(
         raise PthetaError(
             f"network=cnn is for images, and this is: {space.describe()}; leave it out, or set "
             "network=mlp."
+        )
+    most = max(1, math.ceil(math.log2(max(shape[1:]))))
+    if layers is not None and layers > most:
+        raise PthetaError(
+            f"images of {shape[1]} x {shape[2]} pixels can be halved {most} times, and layers is "
+            f"{layers}; set layers={most} at most."
         )
     halvings = layers or max(1, math.ceil(math.log2(max(shape[1:]) / _COARSEST)))
     first = width or (32 if is_small(shape) else 16)

@@ -37,7 +37,7 @@ def ncsn(
     *,
     schedule: Literal["improved", "original"] = "improved",
     sampler: Annotated[Literal["annealed-langevin"] | AnySampler, WHEN_USED] = "annealed-langevin",
-    sigma_min: Rate | None = None,
+    sigma_min: Annotated[float, Ge(1e-4)] | None = None,
     sigma_max: Annotated[float, Gt(0), Le(1e6)] | None = None,
     levels: Annotated[int, Ge(2)] | None = None,
     level_steps: Annotated[Count | None, WHEN_USED] = None,
