@@ -134,3 +134,17 @@ def test_no_more_than_all_noise_is_drawn_anew(eta):
     model = GaussianDenoiser(MEAN, STD, path)
     with pytest.raises(ValueError, match="eta is from 0 to 1"):
         ddim(predicting(model), path, noise(path, 5), spaced(path, 10), eta=eta)
+
+
+@each_sampler
+@torch.no_grad()
+def test_a_time_that_stands_still_changes_nothing_but_what_is_drawn_anew(sampler):
+    path, x = VariancePreserving(), torch.randn(5, 2)
+    model = GaussianDenoiser(MEAN, STD, path)
+    torch.manual_seed(0)
+    still = sampler(predicting(model), path, x, torch.tensor([1.0, 0.7, 0.7, 0.4, 0.01]))
+    if sampler is ancestral:
+        assert still.isfinite().all()
+    else:
+        plain = sampler(predicting(model), path, x, torch.tensor([1.0, 0.7, 0.4, 0.01]))
+        torch.testing.assert_close(still, plain)

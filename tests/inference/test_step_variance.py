@@ -178,3 +178,20 @@ def test_a_denoiser_that_does_not_say_is_refused():
     model = GaussianDenoiser(MEAN, STD, VariancePreserving(levels=10))
     with pytest.raises(ValueError, match="does not say how wide steps back are"):
         HybridDenoising().loss(model, Batch(torch.zeros(4, 2)))
+
+
+@torch.no_grad()
+def test_the_bound_of_the_hybrid_is_the_sum_over_the_steps():
+    torch.manual_seed(0)
+    path = VariancePreserving(levels=6)
+    times = path.times()
+    model = Knowing(MEAN, STD, path, times)
+    x = torch.tensor(MEAN) + torch.tensor(STD) * torch.randn(100_000, 2)
+    found = HybridDenoising().loss(model, Batch(x)).terms["bound"].item()
+    total = 0.0
+    for s, t in zip(times[:-1], times[1:], strict=True):
+        noised = path.alpha(t) * x + path.sigma(t) * torch.randn_like(x)
+        at, before = t.expand(len(x)), s.expand(len(x))
+        total += step_divergence(model.predict(noised, t=at), path, x, at, before).mean().item()
+    # both are means over so many rows
+    assert found == pytest.approx(total, rel=0.03)

@@ -14,10 +14,11 @@ from ptheta.networks.downsampling import DownsamplingCNN
 from ptheta.networks.residual import ResidualMLP
 from ptheta.networks.unet import UNet
 from ptheta.objectives.accepts import accepts
+from ptheta.objectives.score_matching import ScoreMatching
 from ptheta.objectives.types import Batch
-from ptheta.protocols import density_kind, density_verb
+from ptheta.protocols import capabilities, density_kind, density_verb
 from ptheta.recipes.registry import build
-from ptheta.spaces import Binary, Categorical, Discrete, Real
+from ptheta.spaces import Binary, Categorical, Discrete, Positive, Real
 from ptheta.testing import checks
 from ptheta.testing.examples import example_rows
 
@@ -204,6 +205,10 @@ def test_the_score_of_a_run_is_in_the_units_of_the_data():
     expected = -(x[:2].double() - standardise.mean) / variance
     torch.testing.assert_close(found[:2], expected.float())
     assert found[2].isnan().all()
+    # however draws are taken
+    for sampler in STEPPING + STOCHASTIC:
+        other = build("ncsn", Real((2,)), settings={"sampler": sampler}).model
+        assert capabilities(other) == ("sample", "score")
     # levels have no gradient
     assert not hasattr(build("ncsn", Discrete((2,), 4)).model, "score")
     assert not hasattr(build("ebm", Discrete((2,), 4)).model, "score")
@@ -440,3 +445,23 @@ def test_an_image_is_halved_until_nothing_is_left_to_halve():
     build("ebm", space, None, {"network": "cnn", "layers": 3, "hidden_features": 2})
     with pytest.raises(PthetaError, match="can be halved 3 times, and layers is 9"):
         build("ebm", space, None, {"network": "cnn", "layers": 9})
+
+
+def test_the_score_of_a_run_can_be_learnt_by():
+    torch.manual_seed(0)
+    model = build("ebm", Positive((2,)), settings={"spectral_norm": 1.0}).model
+    x = torch.rand(50, 2) + 0.5
+    model.initialize(x)
+    objective = ScoreMatching()
+    assert accepts(objective, model)
+    loss = objective.loss(model, Batch(x)).value
+    # by the density itself, of which it is the score in the units of the data
+    at = x.clone().requires_grad_()
+    score = torch.autograd.grad(model.unnormalized_log_prob(at).sum(), at, create_graph=True)[0]
+    slopes = [
+        torch.autograd.grad(score[:, i].sum(), at, retain_graph=True)[0][:, i] for i in (0, 1)
+    ]
+    expected = (score.square().sum(dim=1) / 2 + slopes[0] + slopes[1]).mean()
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert all(p.grad is not None for p in model.model.model.network.parameters() if p.dim() > 1)

@@ -127,3 +127,11 @@ def test_layers_of_a_deep_machine_of_a_mixed_table_see_one_copy_or_two():
     for layers, copies in ((1, 1), (2, 2)):
         machines = layer_machines(visible_units(Table(columns))[0], [4] * layers)
         assert torch.equal(layer_input(machines[:1], x), torch.cat([x] * copies, dim=1))
+
+
+def test_bits_are_bits_whatever_stands_beside_them():
+    columns = (Column("a", Real()), Column("b", Discrete((), 2)), Column("c", Discrete((), 2)))
+    units, _ = visible_units(Table(columns))
+    assert [type(part).__name__ for part in units.parts] == ["GaussianUnits", "BinaryUnits"]
+    # a table of numbers alone is one piece
+    assert isinstance(visible_units(Table(columns[:1]))[0], GaussianUnits)

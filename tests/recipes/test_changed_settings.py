@@ -52,7 +52,7 @@ def test_guidance_that_training_left_out_is_one_sentence(tmp_path):
 
 
 def test_a_recipe_without_such_settings_says_so():
-    with pytest.raises(PthetaError, match=r"components.*None of its can\."):
+    with pytest.raises(PthetaError, match=r"components.*It has none that can\."):
         changed_settings("gmm", find("gmm"), {}, {"components": 3})
 
 

@@ -111,7 +111,10 @@ class BridgedScore(Bridged[Scored]):
     """A score, across an exact bridge."""
 
     def score(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """The gradient of log p by x, without graph, shaped as x; NaN outside the space."""
+        """The gradient of log p by x, shaped as x; NaN outside the space.
+
+        Of a denoiser it is that of data with the least noise.
+        """
         return _score(self, x, context)
 
 
@@ -153,11 +156,19 @@ def _score(
     x: Tensor,
     c: Tensor | None,
 ) -> Tensor:
+    followed = torch.is_grad_enabled()
+    x = checked(self, x).to(self.space.dtype)
     with torch.enable_grad():
-        x = checked(self, x).detach().to(self.space.dtype).requires_grad_()
+        if not (followed and x.requires_grad):
+            x = x.detach().requires_grad_()
         u, log_det = self.bridge.to_reals(x)
-        # by the chain rule; the model's own score need not be the gradient of anything at hand
-        along = (self.model.score(u.detach(), c).detach() * u).sum() + log_det.sum()
-        (found,) = torch.autograd.grad(along, x)
+    # by the chain rule; the model's own score need not be the gradient of anything at hand
+    score = self.model.score(u if followed else u.detach(), c)
+    with torch.enable_grad():
+        (found,) = torch.autograd.grad(
+            u, x, grad_outputs=score, create_graph=followed, retain_graph=True
+        )
+        if log_det.requires_grad:
+            found = found + torch.autograd.grad(log_det.sum(), x, create_graph=followed)[0]
     outside = ~self.space.contains(x.detach())
     return found.masked_fill(over(outside, x), torch.nan)

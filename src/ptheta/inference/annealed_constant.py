@@ -42,6 +42,10 @@ class SupportsAnnealing(SupportsTempering, Protocol):
         """The weights."""
         ...
 
+    def buffers(self) -> Iterator[Tensor]:
+        """What else it holds, such as where annealing starts."""
+        ...
+
 
 class AnnealedConstant:
     """The log of a machine's constant, by annealed importance sampling from independent units.
@@ -115,7 +119,7 @@ class AnnealedConstant:
 
     @torch.no_grad()
     def _ratio(self, machine: SupportsAnnealing) -> tuple[Tensor, LogRatio]:
-        weights = [weight.detach() for weight in machine.parameters()]
+        weights = [weight.detach() for weight in (*machine.parameters(), *machine.buffers())]
         if self._found is None or not _same(weights, self._weights):
             start = machine.tempered(0.0)
             with seeded(0):

@@ -199,7 +199,8 @@ def multistep(predict: Predict, path: Path, x: Tensor, times: Tensor) -> Tensor:
         if before is not None and before[1].isfinite():
             carried = data + width / (2 * before[1]) * (data - before[0])
         x = _moved(path, x, t, s, carried)
-        before = data, width
+        if width > 0:  # times may stand still, and what was carried on stays
+            before = data, width
     return predict(x, times[-1]).data
 
 

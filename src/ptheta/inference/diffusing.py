@@ -6,12 +6,14 @@ __all__ = [
     "WithEstimatedProbabilityFlow",
     "WithProbabilityFlow",
     "WithReverseChain",
+    "WithScoredDenoising",
     "along_flow",
 ]
 
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +23,13 @@ from ptheta.inference.denoising import ancestral, spaced
 from ptheta.inference.divergence import estimated, exact
 from ptheta.inference.probability_flow import Divergence, Solver, carried, carried_and_change
 from ptheta.inference.variational import variational_bound
-from ptheta.noising import Path, Predict, SupportsPredict, SupportsPredictAt
+from ptheta.noising import (
+    Path,
+    Predict,
+    SupportsNoisedScore,
+    SupportsPredict,
+    SupportsPredictAt,
+)
 from ptheta.protocols import checked_particles
 
 Sampler = Callable[[Predict, Path, Tensor, Tensor], Tensor]
@@ -62,6 +70,29 @@ class WithDenoising(nn.Module):
         noise = _last_noise(path, n, self.shape, self.origin)
         times = spaced(path, self.steps).to(noise)
         return self.sampler(_given(self.model, context, times), path, noise, times)
+
+
+class _Scored(SupportsPredict, SupportsNoisedScore, Protocol):
+    """A denoiser that tells the score of noised data."""
+
+
+class WithScoredDenoising(WithDenoising):
+    """A denoiser that tells its score, drawn from by steps from noise to data.
+
+    Arguments:
+        model: The denoiser, a module.
+        shape: The shape of one example.
+        sampler: The way of drawing.
+        steps: The number of its steps.
+    """
+
+    model: _Scored
+
+    def score(
+        self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float | None = None
+    ) -> Tensor:
+        """The score of the data noised to t, None meaning the least level, shaped as x."""
+        return self.model.score(x, context, t=t)
 
 
 class WithReverseChain(WithDenoising):

@@ -43,9 +43,10 @@ class HybridDenoising:
             raise ValueError("the denoiser does not say how wide steps back are; take denoising")
         denoising = (found.noise - eps).square().flatten(1).sum(dim=1).mean() / 2
         times = path.times().to(t)
-        # of the first level there is no step, and the divergence is none
+        # of the first level there is no step, and the divergence is none: the mean over all levels,
+        # times their number, is the sum over the steps
         s = times[(torch.searchsorted(times, t) - 1).clamp(min=0)]
         still = found._replace(data=found.data.detach())
-        bound = (len(times) - 1) * step_divergence(still, path, batch.x, t, s).mean()
+        bound = len(times) * step_divergence(still, path, batch.x, t, s).mean()
         terms = {"denoising": denoising.detach(), "bound": bound.detach()}
         return Loss(denoising + self.weight * bound, terms)

@@ -195,7 +195,7 @@ def changed_settings(
     changeable = [setting.name for setting in settings_of(recipe) if setting.when_used]
     for key in given:
         if key not in changeable:
-            able = f"These can: {', '.join(changeable)}." if changeable else "None of its can."
+            able = f"These can: {', '.join(changeable)}." if changeable else "It has none that can."
             raise PthetaError(
                 f"setting '{key}' of {name} is one that a model is fitted with, and cannot be "
                 f"changed when it is used. {able}"

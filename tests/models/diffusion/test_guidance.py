@@ -210,3 +210,15 @@ def test_training_is_watched_without_guidance(guided_by):
         guided = algorithm.model.elbo(x, context).mean()
     torch.testing.assert_close(found[0], found[1])
     assert (guided - found[1]).abs() > 1
+
+
+def test_guidance_leaves_the_variances_of_steps_as_they_are():
+    class Spread(TwoGaussians):
+        def predict(self, x, context=None, *, t):
+            return super().predict(x, context, t=t)._replace(spread=torch.full_like(x, 0.25))
+
+    path = Cosine()
+    guided = ClassifierGuided(Spread(path), TwoGaussians(path), weight=1.0)
+    x = torch.randn(3, 2, dtype=torch.float64)
+    found = guided.predict(x, torch.tensor([0, 1, 1]), t=0.5)
+    assert torch.equal(found.spread, torch.full_like(x, 0.25))

@@ -243,3 +243,21 @@ def test_tempered_fields_lie_between_independent_sites_and_the_field():
 def test_no_draws_are_asked_for():
     field = PairwiseField((3, 4), 3)
     assert field.start(0).shape == (0, 3, 4)
+
+
+def test_a_sweep_is_as_likely_as_its_way_back():
+    torch.manual_seed(0)
+    field = PairwiseField((1, 2), 2).double()
+    with torch.no_grad():
+        field.horizontal.fill_(1.0)
+        field.unary.copy_(torch.tensor([0.0, 1.0]))
+    states = every((1, 2), 2)
+    n = 400_000
+    law = field.unnormalized_log_prob(states).softmax(dim=0).detach()
+    start = torch.multinomial(law, n, replacement=True)
+    end = field.gibbs(states[start])[:, 0] @ torch.tensor([2, 1])
+    counts = torch.zeros(4, 4, dtype=torch.float64)
+    counts.index_put_((start, end), torch.ones(n, dtype=torch.float64), accumulate=True)
+    # there and back are counts with the same mean; one order of the colours is off by hundreds
+    off = (counts - counts.T).abs() / (counts + counts.T).clamp(min=1).sqrt()
+    assert off.max() < 4.5

@@ -127,4 +127,4 @@ class ClassifierGuided(nn.Module):
             (slope,) = torch.autograd.grad(likelihood, at, create_graph=followed)
         moved = (1 + self.weight) * sigma * slope
         # the data move the other way, by as much as keeps the two mixed to x
-        return Prediction(free.data + moved * sigma / alpha, free.noise - moved)
+        return free._replace(data=free.data + moved * sigma / alpha, noise=free.noise - moved)

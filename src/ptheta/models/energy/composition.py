@@ -62,9 +62,14 @@ class _Composition(nn.Module, ABC):
     def _each(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Their log-densities, with shape (models, batch)."""
         parts: list[Tensor] = []
-        for model in self.models:
+        for model, weight in zip(self.models, self.weights.tolist(), strict=True):
             assert isinstance(model, SupportsUnnormalizedLogProb)
-            parts.append(model.unnormalized_log_prob(x, context))
+            # what has no weight does not count, even where it finds x impossible
+            parts.append(
+                model.unnormalized_log_prob(x, context)
+                if weight
+                else torch.zeros(len(x), device=x.device)
+            )
         return torch.stack(parts)
 
 
@@ -93,9 +98,7 @@ class Product(_Composition):
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative energy, with shape (batch,)."""
         each = self._each(x, context)
-        weights = self.weights.to(each.dtype)[:, None]
-        # what has no weight does not count, even where it finds x impossible
-        return torch.where(weights == 0, 0.0, weights * each).sum(dim=0)
+        return self.weights.to(each.dtype) @ each
 
 
 class Mixture(_Composition):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ptheta.broadcasting import over
+
 
 class PairwiseField(nn.Module):
     r"""A Markov random field on a grid, whose parameters are the same at every site.
@@ -147,8 +149,13 @@ class PairwiseField(nn.Module):
 
     @torch.no_grad()
     def gibbs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """The sites of one colour given the other, and then the others, shaped as x."""
-        for block in self.blocks(x):
+        """The sites of one colour given the other, and then the others, shaped as x.
+
+        Which colour is first is left to chance, which makes the sweep reversible.
+        """
+        one, other = self.blocks(x)
+        swapped = over(torch.rand(len(x), device=x.device) < 0.5, x)
+        for block in (torch.where(swapped, other, one), torch.where(swapped, one, other)):
             logits = self._conditional_logits(x, context)
             # the largest of logits with Gumbel noise follows their softmax
             gumbel = -torch.empty_like(logits).exponential_().log()

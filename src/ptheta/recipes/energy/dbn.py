@@ -52,7 +52,7 @@ def dbn(
             example.
         layers: The number of hidden layers.
         layer_steps: The number of updates of each layer alone; all that follow are fine-tuning.
-        chain_steps: The number of sweeps of a chain at an update.
+        chain_steps: The number of sweeps of a chain at an update, in fine-tuning five at least.
         chains: The number of chains that live on through training.
         temperatures: The number of steps by which the constant is estimated.
         sample_steps: The number of sweeps for each draw.

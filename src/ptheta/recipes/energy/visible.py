@@ -15,7 +15,8 @@ def visible_units(space: Space) -> tuple[Units, Bridge]:
     """Units for examples of a space, and the bridge to what they are units of.
 
     They are binary on two levels, categorical on categories, and else Gaussian on standardised
-    data, levels made real by uniform noise. A table with categories has units of all these kinds.
+    data, levels made real by uniform noise. A table has units of
+    each kind that its columns are of.
 
     Raises:
         PthetaError: There are values that may be missing.
@@ -25,7 +26,7 @@ def visible_units(space: Space) -> tuple[Units, Bridge]:
             return BinaryUnits(space.shape), standardising(space)
         case Categorical():
             return CategoricalUnits(space.shape, space.categories), standardising(space)
-        case Table() if any(isinstance(column.space, Categorical) for column in space.columns):
+        case Table() if any(_codes(column.space) for column in space.columns):
             refuse_missing(space)
             return _of_columns(space), standardising(space, most_levels=2)
         case _:

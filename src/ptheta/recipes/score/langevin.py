@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le
 from ptheta.errors import PthetaError
 from ptheta.inference.adapters import WithAnnealedLangevin
 from ptheta.inference.annealed import matched_step
-from ptheta.inference.diffusing import WithDenoising
+from ptheta.inference.diffusing import WithScoredDenoising
 from ptheta.models.diffusion.paths import VarianceExploding
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
 from ptheta.recipes.algorithm import Algorithm
@@ -114,7 +114,7 @@ def ncsn(
         step = _FIRST_STEP if first else matched_step(path.ratio, steps)
         drawn = WithAnnealedLangevin(model, seen.shape, steps=steps, step=step)
     else:
-        drawn = WithDenoising(
+        drawn = WithScoredDenoising(
             model, seen.shape, sampler=SAMPLERS[sampler], steps=steps * path.levels
         )
     return trained_denoiser(
