@@ -88,7 +88,7 @@ changes_option = click.option(
     "settings",
     multiple=True,
     metavar="SETTING=VALUE",
-    help="Change a setting of which training did not know, such as the steps of draws.",
+    help="Change a setting of how the model is used, such as the steps of draws.",
 )
 
 

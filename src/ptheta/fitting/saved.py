@@ -28,7 +28,7 @@ def load(
     Arguments:
         folder: The folder of the run.
         device: Where the model is wanted: auto, cpu, cuda or mps.
-        settings: Settings to change of which training did not know, such as the steps of draws.
+        settings: Changes to settings of how the model is used, such as the steps of draws.
 
     Raises:
         PthetaError: The folder is no run, is damaged, was changed after the fit, or was written
