@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from evaluation_fakes import Copycat, Normal, Sampler, labelled, plane, run_of
+from evaluation_fakes import Annealed, Copycat, Normal, Sampler, labelled, plane, run_of
 
 from ptheta.data.dataset import Truth
 from ptheta.errors import PthetaError
@@ -109,5 +109,14 @@ def test_the_table_names_the_kind_and_the_noise_floor() -> None:
     text = console.export_text()
     assert "held-out nats (exact)" in text
     assert "of the data itself" in text
+    assert "by annealing backwards" not in text
+    found = evaluate(run_of(Annealed()), plane())
+    console.print(evaluation_table(found))
+    rows = {line[:26].strip(): line[26:].split() for line in console.export_text().splitlines()}
+    assert rows["rows"][0] == str(found.likelihood.rows)
+    # the bracket of the fake, whose ends lie half a nat apart
+    assert rows["error of the constant"] == ["0.100"]
+    backwards = float(rows["by annealing backwards"][1])  # after the mark of an estimate
+    assert backwards == pytest.approx(found.likelihood.nats.value + 0.5, abs=2e-3)
     console.print(evaluation_table(evaluate(run_of(Sampler()), plane())))
     assert "the model has no density" in console.export_text()

@@ -92,3 +92,12 @@ def test_too_few_temperatures_weigh_a_machine_too_light_and_too_heavy_backwards(
     low, high = torch.tensor(lows), torch.tensor(highs)
     assert low.mean() < exact - 4 * low.std() / math.sqrt(len(low))
     assert high.mean() > exact + 4 * high.std() / math.sqrt(len(high))
+
+
+def test_the_constant_of_a_deep_machine_is_bracketed_too():
+    torch.manual_seed(0)
+    dbm = stirred(DBM(BinaryUnits((8,)), (5, 4)))
+    model = DeepWithGibbs(dbm, AnnealedConstant(temperatures=300), steps=500)
+    found, exact = model.log_partition_bracket(), dbm.machine.log_partition().item()
+    assert abs(found.low - exact) < 4 * found.low_error
+    assert abs(found.high - exact) < 4 * found.high_error
