@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ptheta.border import Count, Seed, checked
 from ptheta.data.dataset import Data, Split
-from ptheta.density import densities, draw
-from ptheta.evaluation.likelihood import Likelihood, given, held_out
+from ptheta.density import draw
+from ptheta.evaluation.likelihood import Likelihood, densities_of, given, held_out
 from ptheta.evaluation.quality import Quality, quality
 from ptheta.evaluation.rows import head, refuse_other_space
 from ptheta.fitting import Run
@@ -175,5 +175,5 @@ def _densities_per_second(run: Run, real: Split, likelihood: Likelihood | None) 
     # no more than there was time for
     taken = head(real, likelihood.rows, seed=0)
     started = time.perf_counter()
-    densities(run.model, taken.x, given(run, taken.context), space=run.space)
+    densities_of(run, taken)
     return len(taken) / max(time.perf_counter() - started, 1e-9)

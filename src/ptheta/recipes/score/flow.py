@@ -37,7 +37,7 @@ from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, Onl
 from ptheta.spaces import Categorical, Real, Space
 
 # float32 has no digits for less, and more says nothing of a density
-Tolerance = Annotated[float, Ge(1e-7), Le(0.1)]
+_Tolerance = Annotated[float, Ge(1e-7), Le(0.1)]
 _IN_STEPS = OnlyWith("sampler", tuple(SAMPLERS))
 _MOST = 2**20  # levels in which a path is looked for whose first has little noise
 _EXACT = 16  # values up to which the divergence is taken whole
@@ -55,7 +55,7 @@ def score_sde(
     sampler: Annotated[Literal["flow"] | AnySampler, WHEN_USED] = "flow",
     sample_steps: Annotated[Count, WHEN_USED, _IN_STEPS] = 500,
     divergence: Annotated[Literal["exact", "estimate"] | None, WHEN_USED] = None,
-    tolerance: Annotated[Tolerance, WHEN_USED] = 1e-6,
+    tolerance: Annotated[_Tolerance, WHEN_USED] = 1e-6,
     guidance: Annotated[NonNegative | None, WHEN_USED] = None,
     network: Network | None = None,
     hidden_features: Count | None = None,
@@ -145,7 +145,7 @@ def flow_matching(
         Count, WHEN_USED, OnlyWith("sampler", ("ancestral", "ddim", "heun", "multistep"))
     ] = 500,
     divergence: Annotated[Literal["exact", "estimate"] | None, WHEN_USED] = None,
-    tolerance: Annotated[Tolerance, WHEN_USED] = 1e-6,
+    tolerance: Annotated[_Tolerance, WHEN_USED] = 1e-6,
     guidance: Annotated[NonNegative | None, WHEN_USED] = None,
     network: Network | None = None,
     hidden_features: Count | None = None,
