@@ -25,7 +25,8 @@ from torch import Tensor
 
 import ptheta
 from ptheta.density import draw
-from ptheta.inference.annealed import annealed_langevin
+from ptheta.inference.predictions import from_score
+from ptheta.noising import Prediction
 
 TABLE = Path(__file__).with_suffix(".md")
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "scores.png"
@@ -99,9 +100,14 @@ def plain(model: Any, n: int) -> Tensor:
 @torch.no_grad()
 def annealed(model: Any, n: int) -> Tensor:
     """Draws through all levels by the true score."""
-    truth, sampler = Truth(model), model.model
-    x = truth.path.sigma(torch.ones(())) * torch.randn(n, 2)
-    x = annealed_langevin(truth.score, truth.path, x, steps=sampler.steps, step=sampler.step)
+    truth = Truth(model)
+    path, levels = truth.path, truth.path.times().flip(0)
+    x = path.sigma(levels[0]) * torch.randn(n, 2)
+
+    def predict(at: Tensor, t: Tensor) -> Prediction:
+        return from_score(at, truth.score(at, t), path.alpha(t), path.sigma(t))
+
+    x = model.model.sampler(predict, path, x, levels)
     return x * truth.scale.float() + truth.mean.float()
 
 

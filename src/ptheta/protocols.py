@@ -101,7 +101,8 @@ class SupportsElbo(Protocol):
     def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
         """A bound that holds in expectation, in nats, with shape (batch,).
 
-        With several particles it is the importance-weighted bound, tighter in expectation.
+        With several particles it is the importance-weighted bound, tighter in expectation; but for
+        a chain of many steps, of which particles are those looked at: they take noise off it.
         """
         ...
 

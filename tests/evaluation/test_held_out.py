@@ -23,6 +23,7 @@ from ptheta.data.bridged import bridged
 from ptheta.data.bridging import dequantising
 from ptheta.data.dataset import Split
 from ptheta.evaluation.likelihood import held_out
+from ptheta.recipes.registry import build
 
 
 def test_nats_bits_and_interval_of_a_known_gaussian() -> None:
@@ -60,6 +61,14 @@ def test_a_bound_says_what_more_particles_give() -> None:
     assert found.one_particle.value - found.nats.value == pytest.approx(0.75, abs=1e-6)
     assert found.truth_error is not None
     assert found.truth_error.value == pytest.approx(0.25, abs=1e-6)
+
+
+def test_a_bound_that_particles_take_noise_off_alone_is_shown_once() -> None:
+    data = plane()
+    model = build("ddpm", data.space, settings={"hidden_features": 8}).model
+    found = held_out(run_of(model), data.test, particles=4)
+    assert found is not None
+    assert (found.kind, found.particles, found.one_particle) == ("bound", 4, None)
 
 
 def test_an_unnormalised_density_has_no_nats_but_an_error_up_to_a_constant() -> None:

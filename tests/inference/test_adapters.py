@@ -5,10 +5,9 @@ import torch
 from torch import nn
 
 from ptheta.errors import PthetaError
-from ptheta.inference.adapters import NormalisedWithMCMC, WithAnnealedLangevin, WithMCMC
+from ptheta.inference.adapters import NormalisedWithMCMC, WithMCMC
 from ptheta.inference.langevin import MALA, ULA
 from ptheta.inference.metropolis import RandomWalk
-from ptheta.models.diffusion.paths import VarianceExploding
 from ptheta.models.energy.self_normalised import SelfNormalised
 from ptheta.models.latent.covariances import Full
 from ptheta.models.latent.gmm import GaussianMixture
@@ -73,23 +72,6 @@ def test_jump_goes_to_the_mean_of_the_data():
     torch.manual_seed(0)
     model = WithMCMC(Gaussian(0.25), MALA(0.1), (2,), steps=10, jump=0.5)
     torch.testing.assert_close(model.sample(100), torch.zeros(100, 2))
-
-
-class NoisedPoint(nn.Module):
-    path = VarianceExploding(0.1, 5.0, levels=8)
-
-    def score(self, x, context=None, *, t=0.0):
-        return (context - x) / self.path.sigma(torch.as_tensor(t)) ** 2
-
-
-def test_annealed_langevin_follows_score_and_context():
-    context = torch.tensor([[1.0, 2.0], [-3.0, 4.0]])
-    model = WithAnnealedLangevin(NoisedPoint(), (2,), steps=3, step=0.2)
-    torch.testing.assert_close(model.sample(2, context), context)
-    assert not model.sample(2, context).requires_grad
-    torch.testing.assert_close(
-        model.score(context + 0.1, context, t=0.0), torch.full((2, 2), -10.0), rtol=1e-4, atol=1e-4
-    )
 
 
 def test_chains_that_run_away_are_no_draws():

@@ -2,16 +2,20 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from ptheta.inference.annealed import annealed_langevin, matched_step
-from ptheta.inference.kernels import run
+from ptheta.inference.diffusing import WithScoredDenoising
+from ptheta.inference.kernels import run, value_and_score
 from ptheta.inference.langevin import ULA
+from ptheta.inference.predictions import from_data, from_score
 from ptheta.models.diffusion.paths import VarianceExploding
 
 CENTRES = torch.tensor([[-5.0, 0.0], [5.0, 0.0]])
 WEIGHTS = torch.tensor([0.8, 0.2])
 STD = 0.5
 PATH = VarianceExploding(0.05, 20.0, levels=20)
+LEVELS = PATH.times().flip(0)
 
 
 def log_prob(x, sigma=0.0):
@@ -20,10 +24,10 @@ def log_prob(x, sigma=0.0):
     return (WEIGHTS.log() - squares / (2 * variance) - variance.log()).logsumexp(dim=1)
 
 
-def score(x, t):
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        return torch.autograd.grad(log_prob(x, PATH.sigma(t)).sum(), x)[0]
+def predict(x, t):
+    sigma = PATH.sigma(t)
+    _, score = value_and_score(lambda at: log_prob(at, sigma), x)
+    return from_score(x, score, PATH.alpha(t), sigma)
 
 
 def share_left(x):
@@ -36,7 +40,7 @@ def test_mode_weights_are_right_where_plain_langevin_gets_them_wrong():
     kernel = ULA(0.05)
     plain = run(kernel, log_prob, kernel.init(log_prob, 20 * torch.randn(n, 2)), 400).x
     start = PATH.sigma_max * torch.randn(n, 2)
-    x = annealed_langevin(score, PATH, start, steps=20, step=matched_step(PATH.ratio, 20))
+    x = annealed_langevin(predict, PATH, start, LEVELS, steps=20, step=matched_step(PATH.ratio, 20))
     # plain chains stay with the half in which they start
     assert abs(share_left(plain) - 0.5) < 0.05
     # 4 standard errors of a share of 4000 draws, and as much for the steps being finite
@@ -51,14 +55,43 @@ def test_last_step_takes_the_noise_of_the_last_level_off():
     torch.manual_seed(0)
 
     def of_a_point(x, t):
-        return (point - x) / path.sigma(t) ** 2
+        return from_data(x, point.expand_as(x), path.alpha(t), path.sigma(t))
 
+    start, levels = torch.randn(500, 2), path.times().flip(0)
     noisy, clean = (
-        annealed_langevin(of_a_point, path, torch.randn(500, 2), denoise=denoise)
+        annealed_langevin(of_a_point, path, start, levels, denoise=denoise)
         for denoise in (False, True)
     )
     assert (noisy - point).std() > 0.4
     torch.testing.assert_close(clean, point.expand(500, 2))
+
+
+class NoisedPoint(nn.Module):
+    path = VarianceExploding(0.1, 5.0, levels=8)
+
+    def predict(self, x, context=None, *, t):
+        return from_data(x, context, self.path.alpha(t), self.path.sigma(t))
+
+    def score(self, x, context=None, *, t=0.0):
+        return (context - x) / self.path.sigma(torch.as_tensor(t)) ** 2
+
+
+def test_joined_to_a_denoiser_it_goes_through_every_level_and_follows_the_context():
+    context = torch.tensor([[1.0, 2.0], [-3.0, 4.0]])
+    seen = []
+
+    def sampler(predict, path, x, times):
+        seen.extend(times.tolist())
+        return annealed_langevin(predict, path, x, times, steps=3, step=0.2)
+
+    path = NoisedPoint.path
+    model = WithScoredDenoising(NoisedPoint(), (2,), sampler=sampler, steps=path.levels - 1)
+    torch.testing.assert_close(model.sample(2, context), context)
+    assert seen == path.times().flip(0).tolist()
+    assert not model.sample(2, context).requires_grad
+    torch.testing.assert_close(
+        model.score(context + 0.1, context, t=0.0), torch.full((2, 2), -10.0), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(("ratio", "steps"), [(1.1, 2), (1.4, 10)])

@@ -61,7 +61,7 @@ class ScoredNormalisedEnergy(NormalisedEnergy, SupportsScore, Protocol):
 
 
 class BridgedChain(Bridged[Chain]):
-    """A variational bound, across any bridge."""
+    """The bound of a chain of steps, across any bridge; particles take noise off it alone."""
 
     def elbo(self, x: Tensor, context: Tensor | None = None, *, particles: int = 1) -> Tensor:
         """A lower bound on log p(x) in nats of the data, with shape (batch,).
@@ -69,7 +69,7 @@ class BridgedChain(Bridged[Chain]):
         Arguments:
             x: The examples, with shape (batch, *space.shape).
             context: What they are conditioned on.
-            particles: The number of draws by which the bound is estimated.
+            particles: The number of steps that are looked at, at least.
         """
         u, log_det = self.bridge.to_reals(checked(self, x))
         return inside(self, x, self.model.elbo(u, context, particles=particles) + log_det)

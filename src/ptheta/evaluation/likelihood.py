@@ -8,6 +8,7 @@ from functools import partial
 
 from torch import Tensor
 
+from ptheta.data.bridged import BridgedChain
 from ptheta.data.dataset import Split, Truth
 from ptheta.density import Density, densities
 from ptheta.evaluation.estimate import Estimate, mean_of, share_of
@@ -36,7 +37,8 @@ class Likelihood:
         impossible: The share of rows that the model holds impossible.
         rows: The number of rows.
         particles: The number of particles of a bound, 1 otherwise.
-        one_particle: The nats of the bound with one particle; None where there is no bound.
+        one_particle: The nats of the bound with one particle; None where there is no bound, or
+            particles take noise off it alone.
         loose_by: What makes the bound loose: ``dequantisation``, ``variational`` or nothing.
         truth_error: The mean absolute error of log p, in nats, where the truth is known; an
             unnormalised density is first shifted by the median difference.
@@ -95,7 +97,8 @@ def held_out(
     found = ask(taken, particles=particles)
     bound = found.kind == "bound"
     normalised = found.kind != "unnormalised"
-    one = ask(taken, particles=1).values if bound else None
+    tightened = bound and not isinstance(run.model, BridgedChain)
+    one = ask(taken, particles=1).values if tightened else None
     nats = _mean(-found.values) if normalised else None
     unit = 1 / (run.space.features * math.log(2))
     annealed = _annealed(run)

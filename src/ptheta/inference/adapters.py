@@ -1,18 +1,15 @@
 """Adapters that join a sampler to a model, and so add `sample` to what it offers."""
 
-__all__ = ["NormalisedWithMCMC", "WithAnnealedLangevin", "WithGibbs", "WithMCMC"]
+__all__ = ["NormalisedWithMCMC", "WithGibbs", "WithMCMC"]
 
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from ptheta.errors import PthetaError
-from ptheta.inference.annealed import annealed_langevin
-from ptheta.inference.gibbs import SupportsGibbs
+from ptheta.inference.gibbs import BlockGibbs, SupportsStart
 from ptheta.inference.kernels import ChainState, Kernel, Target, run
-from ptheta.noising import SupportsNoisedScore
 from ptheta.protocols import (
     SupportsDrawnDensity,
     SupportsInitialize,
@@ -170,20 +167,28 @@ class NormalisedWithMCMC(WithMCMC[S]):
 
 
 class WithGibbs(nn.Module):
-    """An energy that knows its own conditionals, sampled by sweeps over its blocks.
+    """An energy that knows where chains begin, sampled by sweeps over its blocks.
 
     Every draw is the end of a chain of its own, so draws are independent; they follow the model
     as nearly as the chains have converged.
 
     Arguments:
         model: The energy, a module.
-        steps: The number of sweeps of each draw.
+        steps: The number of transitions of each draw.
+        kernel: The transition; None means the model's own sweeps.
     """
 
-    def __init__(self, model: SupportsGibbs, *, steps: int = 1000) -> None:
+    def __init__(
+        self,
+        model: SupportsStart,
+        *,
+        steps: int = 1000,
+        kernel: Kernel[Target[Any], Any] | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.steps = steps
+        self.kernel: Kernel[Target[Any], Any] = kernel or BlockGibbs()
 
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         """Sets what in the model depends on the training data, such as where chains start."""
@@ -193,59 +198,10 @@ class WithGibbs(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:
         """The ends of n chains, with shape (n, *shape)."""
-        x = self.model.start(n)
-        with parametrize.cached():
-            for _ in range(self.steps):
-                x = self.model.gibbs(x, context)
-        return x
+        target = Target(self.model, context)
+        state = self.kernel.init(target, self.model.start(n))
+        return run(self.kernel, target, state, self.steps).x
 
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative energy, with shape (batch,)."""
         return self.model.unnormalized_log_prob(x, context)
-
-
-class WithAnnealedLangevin(nn.Module):
-    """A score along a path, sampled by annealed Langevin dynamics.
-
-    Arguments:
-        model: The score, a module.
-        shape: The shape of one example.
-        steps: The number of Langevin steps at each level.
-        step: The step, in units of the level's variance.
-    """
-
-    origin: Tensor
-
-    def __init__(
-        self,
-        model: SupportsNoisedScore,
-        shape: tuple[int, ...],
-        *,
-        steps: int = 5,
-        step: float = 0.1,
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.shape = shape
-        self.steps = steps
-        self.step = step
-        self.register_buffer("origin", torch.zeros(()), persistent=False)  # where noise is made
-
-    @torch.no_grad()
-    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
-        """Draws, with shape (n, *shape)."""
-        path = self.model.path
-        noise = torch.randn(n, *self.shape, device=self.origin.device, dtype=self.origin.dtype)
-        return annealed_langevin(
-            lambda x, t: self.model.score(x, context, t=t),
-            path,
-            noise * path.sigma(torch.ones_like(self.origin)),
-            steps=self.steps,
-            step=self.step,
-        )
-
-    def score(
-        self, x: Tensor, context: Tensor | None = None, *, t: Tensor | float | None = None
-    ) -> Tensor:
-        """The score of the data noised to t, shaped as x."""
-        return self.model.score(x, context, t=t)

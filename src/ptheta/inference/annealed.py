@@ -2,18 +2,18 @@
 
 __all__ = ["annealed_langevin", "matched_step"]
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from ptheta.noising import Path
+from ptheta.inference.denoising import descending
+from ptheta.noising import Path, Predict
 
 
 def annealed_langevin(
-    score: Callable[[Tensor, Tensor], Tensor],
+    predict: Predict,
     path: Path,
     x: Tensor,
+    times: Tensor,
     *,
     steps: int = 5,
     step: float = 0.1,
@@ -30,9 +30,10 @@ def annealed_langevin(
         https://arxiv.org/abs/2006.09011, algorithm 1 and, for the last step, section 3.4
 
     Arguments:
-        score: The score, from x with shape (n, *shape) and a scalar t.
-        path: The path; its levels are gone through from the last to the first.
-        x: Draws from the noise at t = 1, with shape (n, *shape).
+        predict: The denoiser.
+        path: The path.
+        x: Noise at the first time, with shape (n, *shape).
+        times: The levels, descending.
         steps: The number of Langevin steps at each level.
         step: The step h, in units of the level's variance.
         denoise: Whether to end at the mean of the data given the last x (Tweedie's formula), which
@@ -40,17 +41,18 @@ def annealed_langevin(
 
     Returns:
         Draws, with shape (n, *shape).
+
+    Raises:
+        ValueError: The times do not descend.
     """
-    times = path.times().to(x.device).flip(0)
+    times = descending(times, x)
     for t in times:
         sigma = path.sigma(t)
         for _ in range(steps):
-            noise = torch.randn_like(x)
-            x = x + step * sigma.square() * score(x, t) + (2 * step) ** 0.5 * sigma * noise
-    if denoise:
-        t = times[-1]
-        x = (x + path.sigma(t).square() * score(x, t)) / path.alpha(t)
-    return x
+            # the score by the variance of the level
+            slope = -sigma * predict(x, t).noise
+            x = x + step * slope + (2 * step) ** 0.5 * sigma * torch.randn_like(x)
+    return predict(x, times[-1]).data if denoise else x
 
 
 def matched_step(ratio: float, steps: int) -> float:

@@ -10,20 +10,20 @@ __all__ = [
 ]
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ptheta.inference.adapters import WithGibbs
-from ptheta.inference.gibbs import BlockGibbs, SupportsGibbs, SupportsTempering
+from ptheta.inference.gibbs import BlockGibbs, SupportsStart
 from ptheta.inference.importance import LogRatio, annealed_importance
-from ptheta.inference.kernels import Target, run
+from ptheta.inference.kernels import Kernel, Target
 from ptheta.protocols import Bracket, SupportsInitialize
 from ptheta.random import seeded
 
 
-class SupportsTempered(SupportsGibbs, Protocol):
+class SupportsTempered(SupportsStart, Protocol):
     """What a machine is at a temperature on the way to it."""
 
     def log_partition_at_start(self) -> Tensor:
@@ -31,7 +31,7 @@ class SupportsTempered(SupportsGibbs, Protocol):
         ...
 
 
-class SupportsAnnealing(SupportsTempering, Protocol):
+class SupportsAnnealing(SupportsStart, Protocol):
     """A machine, and flatter ones down to one of independent units, whose constant is known."""
 
     def tempered(self, beta: float) -> SupportsTempered:
@@ -64,6 +64,8 @@ class AnnealedConstant:
     Arguments:
         temperatures: The number of steps from independent units to the machine.
         chains: The number of chains.
+        kernel: A reversible transition of the machine and of the flatter ones; None means their
+            own sweeps.
 
     Example:
         >>> from ptheta.models.energy.rbm import RBM
@@ -75,9 +77,16 @@ class AnnealedConstant:
         True
     """
 
-    def __init__(self, *, temperatures: int = 1000, chains: int = 100) -> None:
+    def __init__(
+        self,
+        *,
+        temperatures: int = 1000,
+        chains: int = 100,
+        kernel: Kernel[Target[Any], Any] | None = None,
+    ) -> None:
         self.temperatures = temperatures
         self.chains = chains
+        self.kernel: Kernel[Target[Any], Any] = kernel or BlockGibbs()
         self._weights: list[Tensor] = []
         self._found: tuple[Tensor, LogRatio] | None = None
 
@@ -96,13 +105,11 @@ class AnnealedConstant:
 
         Arguments:
             machine: The machine.
-            steps: The number of sweeps by which the draws are made.
+            steps: The number of transitions by which the draws are made.
         """
         log_z, up = self._ratio(machine)
-        kernel, target = BlockGibbs(), Target(machine)
         with seeded(1):
-            start = kernel.init(target, machine.start(self.chains))
-            x = run(kernel, target, start, steps).x
+            x = WithGibbs(machine, steps=steps, kernel=self.kernel).sample(self.chains)
             down = self._annealed(machine, x, self._betas[::-1])
         low, high = log_z.item() + up.value, log_z.item() - down.value
         return Bracket(low, up.error, high, down.error)
@@ -114,7 +121,7 @@ class AnnealedConstant:
 
     def _annealed(self, machine: SupportsAnnealing, x: Tensor, betas: Sequence[float]) -> LogRatio:
         return annealed_importance(
-            lambda beta: Target(machine.tempered(beta)), BlockGibbs(), x, betas
+            lambda beta: Target(machine.tempered(beta)), self.kernel, x, betas
         )
 
     @torch.no_grad()
@@ -138,7 +145,7 @@ def _same(weights: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
 
 
 class MachineWithGibbs(WithGibbs):
-    """A machine or a field, drawn from by sweeps, its constant estimated by annealing.
+    """A machine or a field, drawn from by the transitions that estimate its constant by annealing.
 
     Arguments:
         model: The machine.
@@ -151,7 +158,7 @@ class MachineWithGibbs(WithGibbs):
     def __init__(
         self, model: SupportsAnnealing, constant: AnnealedConstant, *, steps: int = 1000
     ) -> None:
-        super().__init__(model, steps=steps)
+        super().__init__(model, steps=steps, kernel=constant.kernel)
         self.constant = constant
 
     def log_prob_estimate(self, x: Tensor, context: Tensor | None = None) -> Tensor:

@@ -1,9 +1,16 @@
 """Gibbs transitions of models that know their own conditionals."""
 
-__all__ = ["BlockGibbs", "GibbsState", "SupportsGibbs", "SupportsTempering"]
+__all__ = [
+    "BlockGibbs",
+    "GibbsState",
+    "SupportsGibbs",
+    "SupportsStart",
+    "SupportsTempering",
+    "Sweeps",
+]
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,14 +18,21 @@ from torch import Tensor
 from ptheta.inference.kernels import Target
 from ptheta.protocols import SupportsUnnormalizedLogProb
 
+T = TypeVar("T", contravariant=True)
+
 
 @runtime_checkable
-class SupportsGibbs(SupportsUnnormalizedLogProb, Protocol):
-    """A model that can draw its variables in blocks, each given the others."""
+class SupportsStart(SupportsUnnormalizedLogProb, Protocol):
+    """A model that knows where its chains begin."""
 
     def start(self, n: int) -> Tensor:
         """Where n chains begin, with shape (n, *shape)."""
         ...
+
+
+@runtime_checkable
+class SupportsGibbs(SupportsStart, Protocol):
+    """A model that can draw its variables in blocks, each given the others."""
 
     def gibbs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """One sweep over all blocks, which leaves the model invariant, shaped as x."""
@@ -48,8 +62,29 @@ class GibbsState(NamedTuple):
     acceptance: Tensor
 
 
+class Sweeps(Generic[T]):
+    """What kernels share that have no steps of a size, and remember nothing but where chains are.
+
+    Required: the transition.
+    """
+
+    @property
+    def step_size(self) -> float:
+        """Not looked at: there are no steps of a size."""
+        return 1.0
+
+    def init(self, target: T, x: Tensor, step_size: Tensor | None = None) -> GibbsState:
+        """The state of chains that start at x."""
+        one = torch.ones((), device=x.device)
+        return GibbsState(x, one if step_size is None else step_size, one)
+
+    def settled(self) -> Self:
+        """The kernel itself: it tunes nothing."""
+        return self
+
+
 @dataclass(frozen=True)
-class BlockGibbs:
+class BlockGibbs(Sweeps[Target[SupportsGibbs]]):
     """A sweep of the model's own: each block of variables drawn given the others.
 
     References:
@@ -65,22 +100,6 @@ class BlockGibbs:
         torch.Size([5, 4])
     """
 
-    @property
-    def step_size(self) -> float:
-        """Not looked at: there are no steps of a size."""
-        return 1.0
-
-    def init(
-        self, target: Target[SupportsGibbs], x: Tensor, step_size: Tensor | None = None
-    ) -> GibbsState:
-        """The state of chains that start at x."""
-        one = torch.ones((), device=x.device)
-        return GibbsState(x, one if step_size is None else step_size, one)
-
     def step(self, target: Target[SupportsGibbs], state: GibbsState) -> GibbsState:
         """One sweep of every chain."""
         return state._replace(x=target.model.gibbs(state.x, target.context))
-
-    def settled(self) -> "BlockGibbs":
-        """The kernel itself: it tunes nothing."""
-        return self

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from ptheta.broadcasting import over
 from ptheta.inference.acceptance import accepted
-from ptheta.inference.gibbs import GibbsState, SupportsTempering
+from ptheta.inference.gibbs import GibbsState, SupportsTempering, Sweeps
 from ptheta.inference.kernels import Target
 from ptheta.protocols import SupportsUnnormalizedLogProb
 
 
 @dataclass(frozen=True)
-class TemperedTransitions:
+class TemperedTransitions(Sweeps[Target[SupportsTempering]]):
     r"""A sweep of the model, then one at each of ever flatter densities and back, taken as one.
 
     Through densities :math:`f_0, \dots, f_K`, of which the first is the model, up by
@@ -61,18 +61,6 @@ class TemperedTransitions:
                 f"expected betas that descend from below 1 to 0 at least, got {list(self.betas)}"
             )
 
-    @property
-    def step_size(self) -> float:
-        """Not looked at: there are no steps of a size."""
-        return 1.0
-
-    def init(
-        self, target: Target[SupportsTempering], x: Tensor, step_size: Tensor | None = None
-    ) -> GibbsState:
-        """The state of chains that start at x."""
-        one = torch.ones((), device=x.device)
-        return GibbsState(x, one if step_size is None else step_size, one)
-
     @torch.no_grad()
     def step(self, target: Target[SupportsTempering], state: GibbsState) -> GibbsState:
         """One transition of every chain: a sweep of the model, then one up and down."""
@@ -90,10 +78,6 @@ class TemperedTransitions:
         return GibbsState(
             torch.where(over(taken, x), x, begun), state.step_size, acceptance.to(state.step_size)
         )
-
-    def settled(self) -> "TemperedTransitions":
-        """The kernel itself: it tunes nothing."""
-        return self
 
 
 def _gain(

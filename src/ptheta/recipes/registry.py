@@ -82,6 +82,7 @@ RECIPES: dict[str, str] = {
     "dbm": "ptheta.recipes.energy.dbm:dbm",
     "potts": "ptheta.recipes.energy.pairwise:potts",
     "ebm": "ptheta.recipes.energy.neural:ebm",
+    "discrete-ebm": "ptheta.recipes.energy.discrete:discrete_ebm",
     "ncsn": "ptheta.recipes.score.langevin:ncsn",
     "ddpm": "ptheta.recipes.score.chain:ddpm",
     "score-sde": "ptheta.recipes.score.flow:score_sde",

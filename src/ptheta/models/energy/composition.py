@@ -8,6 +8,9 @@ References:
     https://doi.org/10.1162/089976602760128018
     Compositional Visual Generation with Energy Based Models (Du, Li & Mordatch, 2020),
     https://arxiv.org/abs/2004.06030, equations 5, 9 and 10
+
+Fitted models are composed as they are, in the units of the data: what is inside of each has a scale
+of its own.
 """
 
 __all__ = ["Given", "Mixture", "Product"]
@@ -90,7 +93,7 @@ class Product(_Composition):
     Example:
         >>> from ptheta.recipes.registry import build
         >>> from ptheta.spaces import Real
-        >>> energies = [build("ebm", Real((2,))).model.model.model for _ in range(2)]
+        >>> energies = [build("ebm", Real((2,))).model for _ in range(2)]
         >>> Product(energies).unnormalized_log_prob(torch.zeros(5, 2)).shape
         torch.Size([5])
     """
@@ -145,7 +148,7 @@ class Given(nn.Module):
     Example:
         >>> from ptheta.recipes.registry import build
         >>> from ptheta.spaces import Categorical, Real
-        >>> energy = build("ebm", Real((2,)), Categorical(categories=3)).model.model.model
+        >>> energy = build("ebm", Real((2,)), Categorical(categories=3)).model
         >>> Given(energy, torch.tensor(1)).unnormalized_log_prob(torch.zeros(5, 2)).shape
         torch.Size([5])
     """

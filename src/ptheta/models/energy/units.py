@@ -107,6 +107,19 @@ class BinaryUnits(Units):
     def fitted_field(self) -> Tensor:
         return self.fitted - self.bias
 
+    def changes(self, x: Tensor, slope: Tensor) -> Tensor:
+        """By how much a function of the statistics grows to first order, by value and its new code.
+
+        Arguments:
+            x: The examples, with shape (batch, *shape).
+            slope: The gradient of the function, with shape (batch, statistics_features).
+
+        Returns:
+            The growth, with shape (batch, values, 2), zero at the code that a value has.
+        """
+        ones = self.statistics(x)
+        return torch.stack([-ones * slope, (1 - ones) * slope], dim=2)
+
 
 class CategoricalUnits(Units):
     """Units of one of several categories, each with a statistic for each category.
@@ -152,6 +165,11 @@ class CategoricalUnits(Units):
 
     def fitted_field(self) -> Tensor:
         return self.fitted - self.bias
+
+    def changes(self, x: Tensor, slope: Tensor) -> Tensor:
+        """As `BinaryUnits.changes`, with shape (batch, values, categories)."""
+        each = slope.unflatten(1, (-1, self.categories))
+        return each - each.gather(2, x.flatten(1).long()[:, :, None])
 
     def _logits(self, field: Tensor) -> Tensor:
         return (field + self.bias).unflatten(-1, (-1, self.categories))

@@ -2,14 +2,14 @@
 
 __all__ = ["ncsn"]
 
+from functools import partial
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
 from ptheta.errors import PthetaError
-from ptheta.inference.adapters import WithAnnealedLangevin
-from ptheta.inference.annealed import matched_step
-from ptheta.inference.diffusing import WithScoredDenoising
+from ptheta.inference.annealed import annealed_langevin, matched_step
+from ptheta.inference.diffusing import Sampler, WithScoredDenoising
 from ptheta.models.diffusion.paths import VarianceExploding
 from ptheta.objectives.score_matching import MultiLevelDenoisingScoreMatching
 from ptheta.recipes.algorithm import Algorithm
@@ -66,7 +66,8 @@ def ncsn(
         context_space: What examples are conditioned on.
         schedule: What levels and steps are where they are not given: by the size of examples, so
             that neighbouring levels overlap (improved), or those of the first paper, 10 levels of
-            a hundred steps each, from 3 to 0.03 standard deviations (original).
+            a hundred steps each, from 3 to 0.03 standard deviations (original). Draws end at the
+            mean of the data given the last step under both, as the later paper has it.
         sampler: How draws are taken: by Langevin steps at each level (annealed-langevin), whose
             draws lag behind the levels, and are wider than data where steps are few, or, in as many
             steps in all, by the reverse chain (ancestral), along the probability flow with one
@@ -112,11 +113,11 @@ def ncsn(
     steps = level_steps or (_FIRST_STEPS if first else by_size)
     if sampler == "annealed-langevin":
         step = _FIRST_STEP if first else matched_step(path.ratio, steps)
-        drawn = WithAnnealedLangevin(model, seen.shape, steps=steps, step=step)
+        way: Sampler = partial(annealed_langevin, steps=steps, step=step)
+        intervals = path.levels - 1
     else:
-        drawn = WithScoredDenoising(
-            model, seen.shape, sampler=SAMPLERS[sampler], steps=steps * path.levels
-        )
+        way, intervals = SAMPLERS[sampler], steps * path.levels
+    drawn = WithScoredDenoising(model, seen.shape, sampler=way, steps=intervals)
     return trained_denoiser(
         drawn,
         model,

@@ -1,4 +1,4 @@
-"""What is said of `gan`, `ebm` and `ncsn` alone; what is said of every recipe is tested there."""
+"""What is said of denoisers alone; what is said of every recipe is tested there."""
 
 import math
 
@@ -7,149 +7,15 @@ import torch
 from lightning_fabric import Fabric
 
 from ptheta.errors import PthetaError
-from ptheta.inference.adapters import WithMCMC
-from ptheta.models.energy.energy import Energy
 from ptheta.networks.diffusion_transformer import DiffusionTransformer
-from ptheta.networks.downsampling import DownsamplingCNN
 from ptheta.networks.residual import ResidualMLP
 from ptheta.networks.unet import UNet
-from ptheta.objectives.accepts import accepts
-from ptheta.objectives.score_matching import ScoreMatching
 from ptheta.objectives.types import Batch
 from ptheta.protocols import capabilities, density_kind, density_verb
 from ptheta.recipes.registry import build
-from ptheta.spaces import Binary, Categorical, Discrete, Positive, Real
+from ptheta.spaces import Categorical, Discrete, Real
 from ptheta.testing import checks
 from ptheta.testing.examples import example_rows
-
-OBJECTIVES = ("pcd", "cd", "sm", "ssm", "dsm", "mdsm", "nce", "fce")
-CENTRES = 4 * torch.tensor(
-    [[math.cos(k * math.pi / 4), math.sin(k * math.pi / 4)] for k in range(8)]
-)
-
-
-def eight_gaussians(n):
-    k = torch.randint(8, (n,))
-    return CENTRES[k] + 0.3 * torch.randn(n, 2), k
-
-
-def trained(name, steps, context_space=None, **settings):
-    torch.manual_seed(0)
-    algorithm = build(name, Real((2,)), context_space, settings)
-    x, k = eight_gaussians(20_000)
-    algorithm.model.initialize(x)
-    algorithm.learner.setup(Fabric(accelerator="cpu", devices=1))
-    average = [p.detach().clone() for p in algorithm.model.parameters()]
-    for _ in range(steps):
-        rows = torch.randint(len(x), (algorithm.batch_size,))
-        algorithm.learner.step(Batch(x[rows]))
-        torch._foreach_lerp_(average, [p.detach() for p in algorithm.model.parameters()], 0.01)
-    for parameter, mean in zip(algorithm.model.parameters(), average, strict=True):
-        parameter.data.copy_(mean)
-    return algorithm.model
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "steps", "settings"),
-    [
-        ("gan", 3000, {}),
-        ("ebm", 3000, {}),
-        ("ebm", 4000, {"objective": "dsm"}),
-        ("ebm", 4000, {"objective": "nce"}),
-        ("ebm", 4000, {"objective": "fce"}),
-        ("ncsn", 3000, {}),
-        ("ddpm", 3000, {}),
-        ("ddpm", 3000, {"schedule": "linear", "sampler": "multistep", "sample_steps": 40}),
-        ("score-sde", 3000, {}),
-        ("flow-matching", 3000, {}),
-        ("flow-matching", 3000, {"optimal_transport": True}),
-    ],
-)
-def test_all_modes_are_covered(name, steps, settings):
-    x = trained(name, steps, **settings).sample(2000)
-    distance, nearest = torch.cdist(x, CENTRES).min(dim=1)
-    near = distance < 0.9  # three standard deviations
-    # of 2000 true draws each mode has 247, give or take 15
-    assert torch.bincount(nearest[near], minlength=8).min() > 80
-    assert near.float().mean() > 0.8
-
-
-@pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("space", [Real((2,)), Binary((3,))], ids=str)
-def test_the_objectives_of_ebm_are_one_setting_apart(objective, space):
-    algorithm = build("ebm", space, settings={"objective": objective})
-    torch.manual_seed(0)
-    x = torch.randn(40, 2) if isinstance(space, Real) else torch.randint(2, (40, 3))
-    algorithm.model.initialize(x)
-    algorithm.learner.setup(Fabric(accelerator="cpu", devices=1))
-    energy = next(m for m in algorithm.model.modules() if isinstance(m, Energy))
-    before = [p.detach().clone() for p in energy.parameters()]
-    assert math.isfinite(algorithm.learner.step(Batch(x))["loss"])
-    assert accepts(algorithm.learner.objective, algorithm.learner.model)
-    # all of the same network learns, but for the constant where an objective sees slopes alone
-    moved = [not torch.equal(p, q) for p, q in zip(energy.parameters(), before, strict=True)]
-    assert all(moved[:-1])
-
-
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_energies_of_images_may_be_convolutions_of_bounded_slope(objective):
-    space = Discrete((1, 5, 4), 4, layout="image")
-    settings = {"objective": objective, "network": "cnn", "spectral_norm": 0.7}
-    algorithm = build("ebm", space, settings=settings)
-    torch.manual_seed(0)
-    x = torch.randint(4, (40, 1, 5, 4))
-    algorithm.model.initialize(x)
-    algorithm.learner.setup(Fabric(accelerator="cpu", devices=1))
-    assert math.isfinite(algorithm.learner.step(Batch(x))["loss"])
-    energy = next(m for m in algorithm.model.modules() if isinstance(m, Energy))
-    assert isinstance(energy.network, DownsamplingCNN)
-    far = 5 * torch.randn(200, 20)
-    # sides of 5 and 4 are halved once; the gain of 3 is on what goes in and what comes out
-    bent = energy.score(far) + far
-    assert bent.norm(dim=1).max() <= 3 * 3 * 0.7**2 * 1.1
-    assert "lipschitz" in algorithm.constraints
-    assert not build("ebm", space).constraints
-
-
-def test_convolutions_of_what_is_no_image_are_one_sentence():
-    with pytest.raises(PthetaError, match="network=cnn is for images, and this is"):
-        build("ebm", Real((2,)), settings={"network": "cnn"})
-
-
-def test_an_unknown_objective_is_one_sentence():
-    with pytest.raises(PthetaError, match="objective"):
-        build("ebm", Real((2,)), settings={"objective": "kl"})
-
-
-@pytest.mark.parametrize("objective", ["dsm", "mdsm"])
-def test_denoising_without_noise_is_one_sentence(objective):
-    with pytest.raises(PthetaError, match=f"{objective} learns to take noise off"):
-        build("ebm", Real((2,)), settings={"objective": objective, "noise": 0.0})
-
-
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_ebm_takes_off_the_noise_that_training_puts_on(objective):
-    for space in (Real((2,)), Binary((3,))):
-        algorithm = build("ebm", space, settings={"objective": objective})
-        chain, learnt = algorithm.model.model, algorithm.learner.objective
-        assert isinstance(chain, WithMCMC)
-        put_on = learnt.sigma if objective in ("dsm", "mdsm") else learnt.noise
-        assert chain.jump == put_on
-
-
-@pytest.mark.parametrize("kernel", ["mala", "ula", "random-walk"])
-def test_ebm_is_drawn_from_by_any_kernel(kernel):
-    torch.manual_seed(0)
-    model = build("ebm", Real((2,)), settings={"kernel": kernel}).model
-    energy = next(m for m in model.modules() if isinstance(m, Energy))
-    for parameter in energy.network.parameters():
-        parameter.data.zero_()  # what is left is the standard normal
-    model.initialize(torch.randn(100, 2))
-    drawn = model.model.sample(4000)
-    # starts are of that law already: it stays, to 4 standard errors and the bias of ula of 0.25 %
-    assert abs(drawn.var() - 1) < 4 * math.sqrt(2 / 8000) + 0.003
-
 
 STEPPING = ("ancestral", "ddim", "heun", "multistep")
 STOCHASTIC = ("euler-maruyama", "predictor-corrector")
@@ -218,10 +84,11 @@ def test_the_first_schedule_of_ncsn_is_that_of_its_paper():
     drawn = build("ncsn", Real((784,)), settings={"schedule": "original"}).model.model
     path = drawn.model.path
     sigmas = path.sigma(path.times())
-    assert (len(sigmas), drawn.steps) == (10, 100)
+    steps = drawn.sampler.keywords
+    assert (len(sigmas), drawn.steps, steps["steps"]) == (10, 9, 100)
     # a geometric series from 0.01 to 1, and steps of 2e-5 (sigma / 0.01)^2, of which half is h
     torch.testing.assert_close(sigmas / 3, torch.logspace(-2, 0, 10))
-    assert drawn.step == pytest.approx(2e-5 / 2 / 0.01**2)
+    assert steps["step"] == pytest.approx(2e-5 / 2 / 0.01**2)
 
 
 @pytest.mark.parametrize("name", ["ddpm", "ncsn", "score-sde", "flow-matching"])
@@ -235,15 +102,6 @@ def test_the_rate_of_a_denoiser_falls_where_it_is_to(name):
         learner.step(Batch(x))
     # the fourth update, after three others
     assert learner.optimizer.param_groups[0]["lr"] == pytest.approx(0.005)
-
-
-def test_densities_are_what_they_say():
-    space = Discrete((1, 2, 2), 5, layout="image")
-    kinds = {name: density_kind(build(name, space).model) for name in ("gan", "ebm", "ncsn")}
-    assert kinds == {"gan": "none", "ebm": "unnormalised", "ncsn": "none"}
-    for objective in ("nce", "fce"):
-        model = build("ebm", space, settings={"objective": objective}).model
-        assert density_kind(model) == "estimate"
 
 
 def test_densities_of_probability_flows_are_exact_or_estimates_by_the_size_of_examples():
@@ -387,7 +245,8 @@ def test_score_sdes_begin_at_noise_that_hides_the_data(path):
 def test_draws_of_ncsn_cost_about_the_same_at_every_size():
     for shape in ((2,), (64,), (784,)):
         sampler = build("ncsn", Real(shape)).model.model
-        assert 100 <= sampler.steps * sampler.model.path.levels <= 350
+        evaluations = sampler.sampler.keywords["steps"] * sampler.model.path.levels
+        assert 100 <= evaluations <= 350
 
 
 def test_levels_in_the_wrong_order_are_one_sentence():
@@ -425,43 +284,3 @@ def test_learned_variances_and_a_classifier_are_refused_together():
             Categorical(categories=3),
             {"variance": "learned", "guided_by": "classifier"},
         )
-
-
-@pytest.mark.parametrize(("rows", "objective"), [(40, "nce"), (40, "fce"), (150, "nce")])
-def test_the_constant_holds_where_rows_are_fewer_than_values(rows, objective):
-    # against a covariance of no width the constant is that of a sheet: hundreds of nats were lost
-    torch.manual_seed(0)
-    algorithm = build("ebm", Real((100,)), None, {"objective": objective})
-    x = torch.rand(rows, 100)
-    algorithm.model.initialize(x)
-    with torch.no_grad():
-        nats = -algorithm.model.log_prob_estimate(torch.rand(500, 100)).mean().item()
-    # the volume of the cube is 1, and no density has less than 0 nats of it in the mean
-    assert 0 < nats < 50
-
-
-def test_an_image_is_halved_until_nothing_is_left_to_halve():
-    space = Discrete((1, 8, 8), 17, layout="image")
-    build("ebm", space, None, {"network": "cnn", "layers": 3, "hidden_features": 2})
-    with pytest.raises(PthetaError, match="can be halved 3 times, and layers is 9"):
-        build("ebm", space, None, {"network": "cnn", "layers": 9})
-
-
-def test_the_score_of_a_run_can_be_learnt_by():
-    torch.manual_seed(0)
-    model = build("ebm", Positive((2,)), settings={"spectral_norm": 1.0}).model
-    x = torch.rand(50, 2) + 0.5
-    model.initialize(x)
-    objective = ScoreMatching()
-    assert accepts(objective, model)
-    loss = objective.loss(model, Batch(x)).value
-    # by the density itself, of which it is the score in the units of the data
-    at = x.clone().requires_grad_()
-    score = torch.autograd.grad(model.unnormalized_log_prob(at).sum(), at, create_graph=True)[0]
-    slopes = [
-        torch.autograd.grad(score[:, i].sum(), at, retain_graph=True)[0][:, i] for i in (0, 1)
-    ]
-    expected = (score.square().sum(dim=1) / 2 + slopes[0] + slopes[1]).mean()
-    torch.testing.assert_close(loss, expected)
-    loss.backward()
-    assert all(p.grad is not None for p in model.model.model.network.parameters() if p.dim() > 1)
