@@ -170,7 +170,8 @@ class WithGibbs(nn.Module):
     """An energy that knows where chains begin, sampled by sweeps over its blocks.
 
     Every draw is the end of a chain of its own, so draws are independent; they follow the model
-    as nearly as the chains have converged.
+    as nearly as the chains have converged. In the first half of the steps the kernel may tune
+    itself; in the second half it is settled.
 
     Arguments:
         model: The energy, a module.
@@ -199,8 +200,10 @@ class WithGibbs(nn.Module):
     def sample(self, n: int, context: Tensor | None = None) -> Tensor:
         """The ends of n chains, with shape (n, *shape)."""
         target = Target(self.model, context)
+        tuning = self.steps // 2
         state = self.kernel.init(target, self.model.start(n))
-        return run(self.kernel, target, state, self.steps).x
+        state = run(self.kernel, target, state, tuning)
+        return run(self.kernel.settled(), target, state, self.steps - tuning).x
 
     def unnormalized_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The negative energy, with shape (batch,)."""

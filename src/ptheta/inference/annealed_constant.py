@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from ptheta.inference.adapters import WithGibbs
 from ptheta.inference.gibbs import BlockGibbs, SupportsStart
 from ptheta.inference.importance import LogRatio, annealed_importance
-from ptheta.inference.kernels import Kernel, Target
+from ptheta.inference.kernels import Kernel, Target, run
 from ptheta.protocols import Bracket, SupportsInitialize
 from ptheta.random import seeded
+
+_TUNING = 100  # transitions
 
 
 class SupportsTempered(SupportsStart, Protocol):
@@ -64,8 +66,8 @@ class AnnealedConstant:
     Arguments:
         temperatures: The number of steps from independent units to the machine.
         chains: The number of chains.
-        kernel: A reversible transition of the machine and of the flatter ones; None means their
-            own sweeps.
+        kernel: A reversible transition of the machine and of the flatter ones, whose step size, if
+            it tunes one, is tuned on the machine beforehand; None means their own sweeps.
 
     Example:
         >>> from ptheta.models.energy.rbm import RBM
@@ -120,8 +122,14 @@ class AnnealedConstant:
         return (1 - torch.linspace(1, 0, self.temperatures + 1).square()).tolist()
 
     def _annealed(self, machine: SupportsAnnealing, x: Tensor, betas: Sequence[float]) -> LogRatio:
+        # what is tuned while weights are gathered would bias them
+        settled, step_size = self.kernel.settled(), None
+        if settled is not self.kernel:
+            target = Target(machine)
+            state = self.kernel.init(target, machine.start(self.chains))
+            step_size = run(self.kernel, target, state, _TUNING).step_size
         return annealed_importance(
-            lambda beta: Target(machine.tempered(beta)), self.kernel, x, betas
+            lambda beta: Target(machine.tempered(beta)), settled, x, betas, step_size=step_size
         )
 
     @torch.no_grad()

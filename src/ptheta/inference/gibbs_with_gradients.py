@@ -1,50 +1,15 @@
 """Gibbs with gradients: a value of codes changed at a time, chosen by the slope of the density."""
 
-__all__ = ["GibbsWithGradients", "LocalState", "SupportsFirstOrder"]
+__all__ = ["GibbsWithGradients"]
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical
 
 from ptheta.inference.acceptance import accepted
 from ptheta.inference.kernels import Target
-from ptheta.protocols import SupportsUnnormalizedLogProb
-
-
-@runtime_checkable
-class SupportsFirstOrder(SupportsUnnormalizedLogProb, Protocol):
-    """A model of codes whose log-density is a smooth function on the reals between them."""
-
-    def first_order(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """log p(x) up to a constant, and to first order by how much changes of one value move it.
-
-        Returns:
-            The log-densities, with shape (batch,), and the changes by value and code, with shape
-            (batch, values, codes), zero at the codes that values have; both without graph.
-        """
-        ...
-
-
-class LocalState(NamedTuple):
-    """Where the chains are.
-
-    Arguments:
-        x: The positions, with shape (chains, *shape).
-        log_prob: The log-density there, up to a constant, with shape (chains,).
-        changes: By how much changes of one value move it to first order, with shape (chains,
-            values, codes).
-        step_size: Not looked at: a proposal changes one value.
-        acceptance: The mean probability of acceptance of the last proposal, a scalar.
-    """
-
-    x: Tensor
-    log_prob: Tensor
-    changes: Tensor
-    step_size: Tensor
-    acceptance: Tensor
+from ptheta.inference.local_proposals import LocalState, SupportsFirstOrder, drawn
 
 
 @dataclass(frozen=True)
@@ -110,13 +75,13 @@ def _updated(target: Target[SupportsFirstOrder], state: LocalState) -> LocalStat
     x = state.x.flatten(1)
     codes = state.changes.shape[2]
     forth = _proposals(state.changes, x)
-    place = forth.sample()
-    value, code = (place // codes)[:, None], (place % codes)[:, None]
-    before = x.gather(1, value)
+    place = drawn(forth)[:, None]
+    value, code = place // codes, place % codes
     moved = x.scatter(1, value, code.to(x.dtype))
     log_prob, changes = target.model.first_order(moved.view_as(state.x), target.context)
-    back = _proposals(changes, moved).log_prob((value * codes + before.long())[:, 0])
-    taken, acceptance = accepted(log_prob - state.log_prob + back - forth.log_prob(place))
+    back = value * codes + x.gather(1, value).long()
+    ways = _log_prob(_proposals(changes, moved), back) - _log_prob(forth, place)
+    taken, acceptance = accepted(log_prob - state.log_prob + ways)
     return LocalState(
         torch.where(taken[:, None], moved, x).view_as(state.x),
         torch.where(taken, log_prob, state.log_prob),
@@ -126,7 +91,10 @@ def _updated(target: Target[SupportsFirstOrder], state: LocalState) -> LocalStat
     )
 
 
-def _proposals(changes: Tensor, x: Tensor) -> Categorical:
-    """The law of what is proposed: a value, and a code that it does not have."""
-    others = changes.scatter(2, x.long()[:, :, None], -torch.inf)
-    return Categorical(logits=others.flatten(1) / 2, validate_args=False)
+def _proposals(changes: Tensor, x: Tensor) -> Tensor:
+    """The logits of what is proposed, (chains, values * codes): a code that a value has not."""
+    return (changes / 2).scatter(2, x.long()[:, :, None], -torch.inf).flatten(1)
+
+
+def _log_prob(logits: Tensor, place: Tensor) -> Tensor:
+    return logits.gather(1, place)[:, 0] - logits.logsumexp(dim=1)

@@ -58,7 +58,12 @@ class LogRatio:
 
 @torch.no_grad()
 def annealed_importance(
-    target_at: Callable[[float], T], kernel: Kernel[T, S], x: Tensor, betas: Sequence[float]
+    target_at: Callable[[float], T],
+    kernel: Kernel[T, S],
+    x: Tensor,
+    betas: Sequence[float],
+    *,
+    step_size: Tensor | None = None,
 ) -> LogRatio:
     """The log of the ratio of the last density's constant to that of the first.
 
@@ -67,6 +72,7 @@ def annealed_importance(
         kernel: A transition that leaves it invariant.
         x: Draws of the density at the first beta, with shape (chains, *shape).
         betas: The betas, in order: ascending to the density that is sought, or descending from it.
+        step_size: The step size of the kernel; None means the one with which its chains start.
 
     Raises:
         ValueError: There are fewer than two betas, one is not from 0 to 1, they are in no order,
@@ -87,5 +93,5 @@ def annealed_importance(
         for beta in betas[1:]:
             before, target = target, target_at(beta)
             log_weights += target(x) - before(x)
-            x = kernel.step(target, kernel.init(target, x)).x
+            x = kernel.step(target, kernel.init(target, x, step_size)).x
     return LogRatio(log_weights)

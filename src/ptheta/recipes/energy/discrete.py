@@ -12,6 +12,7 @@ from ptheta.data.bridging import standardising
 from ptheta.errors import PthetaError
 from ptheta.inference.adapters import WithGibbs
 from ptheta.inference.annealed_constant import AnnealedConstant, MachineWithGibbs
+from ptheta.inference.discrete_langevin import DiscreteLangevin
 from ptheta.inference.gibbs_with_gradients import GibbsWithGradients
 from ptheta.inference.kernels import Kernel
 from ptheta.inference.value_gibbs import ValueGibbs
@@ -24,13 +25,14 @@ from ptheta.objectives.contrastive import ContrastiveDivergence, PersistentContr
 from ptheta.objectives.neighbours import Pseudolikelihood, RatioMatching
 from ptheta.objectives.types import Objective
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.settings import WHEN_USED, Count, OnlyWith, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, Fraction, OnlyWith, Rate
 from ptheta.spaces import Categorical, Discrete, Real, Space
 from ptheta.training.gradient import GradientLearner
 
 _MOST = 64  # codes, each of which is a feature
 _UPDATES = 4  # of values in a transition
 _KERNELS: Mapping[str, Callable[[int], Kernel[Any, Any]]] = {
+    "langevin": lambda codes: DiscreteLangevin(0.2, target=0.574),
     "gibbs-with-gradients": lambda codes: GibbsWithGradients(_UPDATES),
     "gibbs": lambda codes: ValueGibbs(codes, updates=_UPDATES),
 }
@@ -41,12 +43,15 @@ def discrete_ebm(
     context_space: Categorical | Real | None = None,
     *,
     objective: Literal["pcd", "cd", "pseudolikelihood", "ratio-matching"] = "pcd",
-    kernel: Annotated[Literal["gibbs-with-gradients", "gibbs"], WHEN_USED] = "gibbs-with-gradients",
+    kernel: Annotated[Literal["langevin", "gibbs-with-gradients", "gibbs"], WHEN_USED] = "langevin",
     hidden_features: Count | None = None,
     layers: Count = 2,
     chains: Annotated[Count, OnlyWith("objective", ("pcd",))] = 256,
-    chain_steps: Annotated[Count, OnlyWith("objective", ("pcd", "cd"))] = 5,
-    values: Annotated[Count, OnlyWith("objective", ("pseudolikelihood", "ratio-matching"))] = 16,
+    chain_steps: Annotated[Count, OnlyWith("objective", ("pcd", "cd"))] = 10,
+    refresh: Annotated[Fraction, OnlyWith("objective", ("pcd",))] = 0.02,
+    values: Annotated[
+        Count | None, OnlyWith("objective", ("pseudolikelihood", "ratio-matching"))
+    ] = None,
     temperatures: Annotated[Count, WHEN_USED] = 1000,
     sample_steps: Annotated[Count, WHEN_USED] = 500,
     learning_rate: Rate = 1e-3,
@@ -64,6 +69,8 @@ def discrete_ebm(
     References:
         Oops I Took A Gradient: Scalable Sampling for Discrete Distributions (Grathwohl, Swersky,
         Hashemi, Duvenaud & Maddison, 2021), https://arxiv.org/abs/2102.04509
+        A Langevin-like Sampler for Discrete Distributions (Zhang, Liu & Liu, 2022),
+        https://arxiv.org/abs/2206.09914
         Training Restricted Boltzmann Machines using Approximations to the Likelihood Gradient
         (Tieleman, 2008), https://doi.org/10.1145/1390156.1390290
         Statistical Analysis of Non-Lattice Data (Besag, 1975), https://doi.org/10.2307/2987782, for
@@ -75,15 +82,17 @@ def discrete_ebm(
         space: What one example is.
         context_space: What examples are conditioned on.
         objective: What the network is trained by.
-        kernel: The transition of the chains: proposals that the network's slope makes
-            (gibbs-with-gradients), or draws of a value given the others, by the mass of each of its
-            codes (gibbs). A transition is of 4 values.
+        kernel: The transition of the chains: proposals of codes by the network's slope for all
+            values at once (langevin) or for one (gibbs-with-gradients), or draws of a value given
+            the others, by the mass of each of its codes (gibbs). A transition of the last two is of
+            4 values.
         hidden_features: The width of the network; none means by the size of an example.
         layers: The number of its hidden layers.
         chains: The number of chains that live on through training (pcd).
         chain_steps: The number of their transitions at an update (pcd, cd).
+        refresh: The share of chains that start afresh at an update (pcd).
         values: The number of values of an example that an update looks at, chosen by chance
-            (pseudolikelihood, ratio-matching).
+            (pseudolikelihood, ratio-matching); none means as many as have 16 other codes together.
         temperatures: The number of steps by which the constant is estimated.
         sample_steps: The number of transitions for each draw.
         learning_rate: The step size of Adam.
@@ -110,7 +119,7 @@ def discrete_ebm(
     )
     energy = DiscreteEnergy(units, network, context_space)
     moves = _KERNELS[kernel](codes)
-    looked_at = min(values, space.features)
+    looked_at = min(values or max(1, 16 // (codes - 1)), space.features)
     objectives: Mapping[str, Objective[Any]] = {
         "pcd": PersistentContrastiveDivergence(
             moves,
@@ -118,6 +127,7 @@ def discrete_ebm(
             context_space,
             chains=chains,
             steps=chain_steps,
+            refresh=refresh,
             start=lambda shape: energy.start(shape[0]),
         ),
         "cd": ContrastiveDivergence(moves, steps=chain_steps),
@@ -138,9 +148,6 @@ def discrete_ebm(
         batch_size=batch_size,
         steps=4000,
         ema=0.998,
-        # a constant that is found too small looks like a better fit, and is not to be chosen by
-        patience=None,
-        keep="last",
     )
 
 

@@ -1,12 +1,14 @@
-"""Gibbs with gradients, against sums over all states of small energies."""
+"""Kernels of codes, against sums over all states of small energies."""
 
 import pytest
 import torch
 from torch import nn
 
 from ptheta.inference.annealed_constant import AnnealedConstant
+from ptheta.inference.discrete_langevin import DiscreteLangevin
 from ptheta.inference.gibbs_with_gradients import GibbsWithGradients
 from ptheta.inference.kernels import Target, run
+from ptheta.inference.local_proposals import drawn
 from ptheta.inference.value_gibbs import ValueGibbs
 from ptheta.models.energy.discrete import DiscreteEnergy
 from ptheta.models.energy.units import BinaryUnits, CategoricalUnits
@@ -17,6 +19,7 @@ CASES = [
     pytest.param(lambda: CategoricalUnits((4,), 3), 3, id="categories"),
 ]
 KERNELS = {
+    "langevin": lambda codes: DiscreteLangevin(1.0),
     "gradients": lambda codes: GibbsWithGradients(2),
     "gibbs": lambda codes: ValueGibbs(codes, 2),
 }
@@ -63,9 +66,9 @@ def test_the_density_stays_as_it_is(kernel, units, codes):
     assert ((found - probabilities).abs() < 4.5 * error + 4.5 / n).all()
 
 
-def test_some_proposals_of_a_rough_density_are_refused_and_none_of_a_flat_one():
+@pytest.mark.parametrize("kernel", [GibbsWithGradients(), DiscreteLangevin(1.0)], ids=str)
+def test_some_proposals_of_a_rough_density_are_refused_and_none_of_a_flat_one(kernel):
     torch.manual_seed(0)
-    kernel = GibbsWithGradients()
     for energy, least, most in ((rough(BinaryUnits((2, 2))), 0.2, 0.95), (flat(), 1.0, 1.0)):
         target = Target(energy)
         state = kernel.step(target, kernel.init(target, energy.start(2000)))
@@ -110,7 +113,29 @@ def test_constants_are_annealed_by_them_from_both_ends(kernel, units, codes):
     assert found.low_error < 0.1
 
 
+def test_steps_of_codes_are_tuned_to_an_acceptance_and_then_held_still():
+    torch.manual_seed(0)
+    energy = rough(BinaryUnits((30,)))
+    kernel, target = DiscreteLangevin(5.0, target=0.574), Target(energy)
+    state = run(kernel, target, kernel.init(target, energy.start(500)), 300)
+    settled = run(kernel.settled(), target, state, 50)
+    assert settled.step_size == state.step_size != 5.0
+    # around the target goes the acceptance of one step
+    assert settled.acceptance == pytest.approx(0.574, abs=0.1)
+
+
+def test_draws_follow_their_logits_and_what_has_no_mass_is_never_drawn():
+    torch.manual_seed(0)
+    masses = torch.tensor([0.0, 0.2, 0.0, 0.7, 0.1, 0.0])
+    n = 100_000
+    found = drawn(masses.log().expand(n, 6)).bincount(minlength=6) / n
+    error = (masses * (1 - masses) / n).sqrt()
+    assert ((found - masses).abs() <= 4.5 * error).all()
+
+
 def test_a_transition_without_an_update_is_one_sentence():
+    with pytest.raises(ValueError, match="the step of a kernel is a number above 0"):
+        DiscreteLangevin(0.0)
     with pytest.raises(ValueError, match="makes a proposal or more"):
         GibbsWithGradients(0)
     with pytest.raises(ValueError, match="two codes or more"):
