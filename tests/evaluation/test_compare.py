@@ -26,7 +26,7 @@ from ptheta.evaluation.table import COLUMNS, comparison_table, rating_cells
 from ptheta.objectives.types import Batch, Loss
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.registry import RECIPES
-from ptheta.recipes.settings import Rate
+from ptheta.recipes.settings import PositiveFloat
 from ptheta.spaces import Space
 from ptheta.training.gradient import GradientLearner
 
@@ -49,7 +49,7 @@ class Explodes:
         return Loss(model.weight * math.nan)
 
 
-def broken(space: Space, *, learning_rate: Rate = 1e-3) -> Algorithm:
+def broken(space: Space, *, learning_rate: PositiveFloat = 1e-3) -> Algorithm:
     """A family that diverges."""
     model = Broken()
     return Algorithm(model, GradientLearner(model, Explodes(), learning_rate=learning_rate))

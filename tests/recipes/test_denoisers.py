@@ -39,6 +39,12 @@ def test_denoisers_are_drawn_from_by_any_sampler(name, sampler):
     assert abs(draws.var() - 1) < 4 * error + 0.02
 
 
+@pytest.mark.parametrize("name", ["ddpm", "ncsn", "score-sde", "flow-matching"])
+def test_a_sampler_that_there_is_not_is_told_all_that_there_are(name):
+    with pytest.raises(PthetaError, match="'ddim', 'heun'.*or 'm|'ddim', 'heun', 'multistep', 'eu"):
+        build(name, Real((2,)), settings={"sampler": "none-such"})
+
+
 def test_annealed_langevin_lags_behind_its_levels_by_less_in_more_steps():
     small = {"hidden_features": 8, "blocks": 1}
     few, many = (
@@ -159,9 +165,11 @@ def test_rows_that_are_not_finite_and_no_rows_at_all_are_no_failure(name):
     model.initialize(torch.randn(50, 2))
     model.eval()
     ask = getattr(model, density_verb(model))
-    found = ask(torch.tensor([[math.nan, 0.0], [0.5, 0.5]]))
+    found = ask(torch.tensor([[math.nan, 0.0], [0.5, 0.5], [1e30, 0.0]]))
     assert found[0].isnan()
     assert found[1].isfinite()
+    # the square of its distance is beyond what numbers hold
+    assert found[2] == -math.inf
     assert ask(torch.zeros(0, 2)).shape == (0,)
     assert model.sample(0).shape == (0, 2)
 

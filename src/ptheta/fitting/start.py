@@ -26,7 +26,7 @@ from ptheta.fitting.run import Progress, Run
 from ptheta.fitting.saved import load
 from ptheta.random import seeded
 from ptheta.recipes.registry import build, find, importable
-from ptheta.recipes.settings import Rate, check_settings, refuse_idle
+from ptheta.recipes.settings import PositiveFloat, check_settings, refuse_idle
 from ptheta.training.devices import in_process_group, interrupted_by_children, make_fabric
 from ptheta.training.folder import RunFolder, RunRecord
 from ptheta.training.guard import Diverged
@@ -44,8 +44,8 @@ def fit(
     *,
     settings: Mapping[str, Any] | None = None,
     steps: Count | None = None,
-    epochs: Rate | None = None,
-    seconds: Rate | None = None,
+    epochs: PositiveFloat | None = None,
+    seconds: PositiveFloat | None = None,
     seed: Seed = 0,
     device: str = "auto",
     precision: str = "32-true",

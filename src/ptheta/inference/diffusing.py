@@ -136,7 +136,9 @@ class WithReverseChain(WithDenoising):
         """
         levels = max(self.levels, checked_particles(particles))
         predict = _given(self.model, context)
-        return variational_bound(predict, self.chain, x, levels=levels)
+        near, lost, far = _within_reach(x)
+        bound = variational_bound(predict, self.chain, near, levels=levels)
+        return bound.masked_fill(lost, torch.nan).masked_fill(far, -torch.inf)
 
 
 class _Flow(WithDenoising):
@@ -157,13 +159,13 @@ class _Flow(WithDenoising):
         path = self.model.path
         start, predict = path.times()[0].item(), _given(self.model, context)
         # the equation is solved for all rows together, and must not fail for one
-        lost = ~x.isfinite().flatten(1).all(dim=1)
-        kept = torch.where(over(lost, x), 0.0, x)
-        ends, change = carried_and_change(predict, path, kept, start, 1.0, self.solver, divergence)
+        near, lost, far = _within_reach(x)
+        ends, change = carried_and_change(predict, path, near, start, 1.0, self.solver, divergence)
         scale = _last_scale(path, self.origin)
         z = (ends / scale).flatten(1)
         constant = z.shape[1] * (0.5 * math.log(2 * math.pi) + scale.log())
-        return (change - 0.5 * z.square().sum(dim=1) - constant).masked_fill(lost, torch.nan)
+        found = change - 0.5 * z.square().sum(dim=1) - constant
+        return found.masked_fill(lost, torch.nan).masked_fill(far, -torch.inf)
 
 
 class WithProbabilityFlow(_Flow):
@@ -222,6 +224,17 @@ def _given(model: SupportsPredict, context: Tensor | None, times: Tensor | None 
     if times is not None and isinstance(model, SupportsPredictAt):
         return model.predict_at(times, context)
     return lambda x, t: model.predict(x, context, t=t)
+
+
+def _within_reach(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows that can be reckoned with, zeros in the place of others; which are no numbers; and far.
+
+    Far are those whose distance has no finite square: their Gaussian density is zero.
+    """
+    rows = x.flatten(1)
+    lost = ~rows.isfinite().all(dim=1)
+    far = ~lost & rows.square().sum(dim=1).isinf()
+    return torch.where(over(lost | far, x), 0.0, x), lost, far
 
 
 def _last_scale(path: Path, like: Tensor) -> Tensor:

@@ -26,6 +26,9 @@ class Pseudolikelihood:
         levels: The number of levels, or categories, of a value; data are their codes from 0.
         values: How many values of an example are looked at, drawn anew for each batch, which
             leaves the loss right in the mean; None takes all.
+
+    Raises:
+        ValueError: No value is looked at.
     """
 
     def __init__(self, levels: int = 2, *, values: int | None = None) -> None:
@@ -55,6 +58,9 @@ class RatioMatching:
     Arguments:
         values: How many values of an example are looked at, drawn anew for each batch, which
             leaves the loss right in the mean; None takes all.
+
+    Raises:
+        ValueError: No value is looked at.
     """
 
     def __init__(self, *, values: int | None = None) -> None:

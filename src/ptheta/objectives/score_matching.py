@@ -99,6 +99,9 @@ class DenoisingScoreMatching:
 
     Arguments:
         sigma: The standard deviation of the noise.
+
+    Raises:
+        ValueError: It is not above 0.
     """
 
     def __init__(self, sigma: float) -> None:
@@ -132,6 +135,9 @@ class MultiScaleDenoisingScoreMatching:
         sigma_min: The least standard deviation of the noise, a.
         sigma_max: The largest, b.
         sigma: The level whose score the energy has near the data, :math:`\sigma_0`.
+
+    Raises:
+        ValueError: The standard deviations are not above 0, or the least is not below the largest.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from ptheta.objectives.likelihood import ConditionalLikelihood
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.closed_form import counted
 from ptheta.recipes.gaps import refuse_gaps
-from ptheta.recipes.settings import Count, Rate
+from ptheta.recipes.settings import Count, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.counting import CountingLearner
 from ptheta.training.quasi_newton import QuasiNewtonLearner
@@ -26,9 +26,9 @@ def naive_bayes(
     space: Space,
     context_space: Categorical | Real | None = None,
     *,
-    alpha: Rate = 1.0,
+    alpha: PositiveFloat = 1.0,
     variances: Literal["class", "shared"] = "class",
-    var_smoothing: Rate = 1e-3,
+    var_smoothing: PositiveFloat = 1e-3,
 ) -> Algorithm:
     """Naive Bayes: independent values in each class, counted, and so the class of a row.
 
@@ -65,8 +65,8 @@ def logistic_regression(
     space: Space,
     context_space: Categorical | Real | None = None,
     *,
-    C: Rate = 1.0,  # noqa: N803
-    tolerance: Rate = 1e-9,
+    C: PositiveFloat = 1.0,  # noqa: N803
+    tolerance: PositiveFloat = 1e-9,
     steps: Count = 2000,
 ) -> Algorithm:
     """Logistic regression: the class given a row, and no density of the row itself.

@@ -10,7 +10,7 @@ from ptheta.networks.residual import ResidualMLP
 from ptheta.networks.sizes import default_width
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.critics import against_critic
-from ptheta.recipes.settings import Count, Rate
+from ptheta.recipes.settings import Count, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space
 
 
@@ -22,8 +22,8 @@ def gan(
     hidden_features: Count | None = None,
     layers: Count = 3,
     blocks: Count = 2,
-    r1: Rate = 1.0,
-    learning_rate: Rate = 1e-3,
+    r1: PositiveFloat = 1.0,
+    learning_rate: PositiveFloat = 1e-3,
     batch_size: Count = 128,
 ) -> Algorithm:
     """Generative adversarial network, non-saturating, with the R1 penalty.

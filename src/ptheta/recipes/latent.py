@@ -15,7 +15,7 @@ from ptheta.networks.sizes import default_dropout, default_width
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.closed_form import expectation_maximised
 from ptheta.recipes.likelihood import likelihood_learner
-from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
+from ptheta.recipes.settings import Count, Fraction, NonNegative, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.em import EMLearner
 
@@ -110,7 +110,7 @@ def vae(
     components: Count = 4,
     particles: Count = 1,
     dropout: Fraction | None = None,
-    learning_rate: Rate = 2e-3,
+    learning_rate: PositiveFloat = 2e-3,
     weight_decay: NonNegative = 0.1,
     batch_size: Count = 128,
     steps: Count = 6000,

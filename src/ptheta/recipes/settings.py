@@ -4,7 +4,7 @@ __all__ = [
     "WHEN_USED",
     "Count",
     "Fraction",
-    "Rate",
+    "PositiveFloat",
     "Setting",
     "NonNegative",
     "OnlyWith",
@@ -26,7 +26,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from ptheta.border import Count
 from ptheta.errors import PthetaError, nearest
 
-Rate = Annotated[float, Gt(0)]
+PositiveFloat = Annotated[float, Gt(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
 NonNegative = Annotated[float, Ge(0)]
 

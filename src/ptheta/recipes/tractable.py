@@ -15,7 +15,7 @@ from ptheta.models.tractable.independent import Independent
 from ptheta.models.tractable.markov import MarkovChain
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.closed_form import counted, expectation_maximised
-from ptheta.recipes.settings import Count, NonNegative, Rate
+from ptheta.recipes.settings import Count, NonNegative, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space, Table
 from ptheta.training.counting import CountingLearner
 
@@ -52,7 +52,7 @@ def independent(
     return counted(bridged(model, bridge, space), CountingLearner(model, bridge))
 
 
-def chow_liu(space: Space, *, smoothing: Rate = 1.0) -> Algorithm:
+def chow_liu(space: Space, *, smoothing: PositiveFloat = 1.0) -> Algorithm:
     """Chow-Liu tree: each value given one other, by the tree of most mutual information.
 
     References:
@@ -68,7 +68,7 @@ def chow_liu(space: Space, *, smoothing: Rate = 1.0) -> Algorithm:
 
 
 def bayes_net(
-    space: Space, columns: Sequence[str] = (), *, edges: str = "", smoothing: Rate = 0.5
+    space: Space, columns: Sequence[str] = (), *, edges: str = "", smoothing: PositiveFloat = 0.5
 ) -> Algorithm:
     """Bayesian network of tables, on a graph that is given.
 
@@ -90,7 +90,7 @@ def bayes_net(
     return counted(model, CountingLearner(model))
 
 
-def markov(space: Space, *, order: Count = 2, strength: Rate = 5.0) -> Algorithm:
+def markov(space: Space, *, order: Count = 2, strength: PositiveFloat = 5.0) -> Algorithm:
     """Markov chain: each value given those just before it, alike at every place.
 
     References:

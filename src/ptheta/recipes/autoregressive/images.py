@@ -13,7 +13,7 @@ from ptheta.networks.image_lstm import DiagonalBiLSTM, RowLSTM
 from ptheta.networks.sizes import is_small, pixel_dropout
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood
-from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
+from ptheta.recipes.settings import Count, Fraction, NonNegative, PositiveFloat
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
 # a long average stands in for the step size's decline, in runs of many small batches
@@ -29,7 +29,7 @@ def pixelcnn(
     components: Count = 5,
     softmax_levels: Count = 32,
     dropout: Fraction | None = None,
-    learning_rate: Rate = 5e-3,
+    learning_rate: PositiveFloat = 5e-3,
     weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 10_000,
@@ -83,7 +83,7 @@ def gated_pixelcnn(
     components: Count = 5,
     softmax_levels: Count = 32,
     dropout: Fraction | None = None,
-    learning_rate: Rate = 5e-3,
+    learning_rate: PositiveFloat = 5e-3,
     weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 10_000,
@@ -136,7 +136,7 @@ def row_lstm(
     components: Count = 5,
     softmax_levels: Count = 32,
     dropout: Fraction | None = None,
-    learning_rate: Rate = 0.01,
+    learning_rate: PositiveFloat = 0.01,
     weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 10_000,
@@ -192,7 +192,7 @@ def diagonal_bilstm(
     components: Count = 5,
     softmax_levels: Count = 32,
     dropout: Fraction | None = None,
-    learning_rate: Rate = 0.01,
+    learning_rate: PositiveFloat = 0.01,
     weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 10_000,

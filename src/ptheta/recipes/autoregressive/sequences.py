@@ -19,7 +19,7 @@ from ptheta.networks.transformer import Transformer
 from ptheta.networks.wavenet import WaveNet
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood, is_long
-from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
+from ptheta.recipes.settings import Count, Fraction, NonNegative, PositiveFloat
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
 _MOST_LEVELS = 256
@@ -37,7 +37,7 @@ def char_rnn(
     layers: Count | None = None,
     embedding_features: Count = 64,
     dropout: Fraction = 0.0,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 2000,
@@ -77,7 +77,7 @@ def char_lstm(
     layers: Count | None = None,
     embedding_features: Count = 64,
     dropout: Fraction = 0.0,
-    learning_rate: Rate = 4e-3,
+    learning_rate: PositiveFloat = 4e-3,
     weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 2000,
@@ -115,7 +115,7 @@ def char_gru(
     layers: Count | None = None,
     embedding_features: Count = 64,
     dropout: Fraction = 0.0,
-    learning_rate: Rate = 4e-3,
+    learning_rate: PositiveFloat = 4e-3,
     weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 2000,
@@ -156,7 +156,7 @@ def transformer(
     layers: Count | None = None,
     dropout: Fraction = 0.0,
     tied: bool = False,
-    learning_rate: Rate = 3e-3,
+    learning_rate: PositiveFloat = 3e-3,
     weight_decay: NonNegative = 0.1,
     batch_size: Count = 32,
     steps: Count = 2000,
@@ -200,7 +200,7 @@ def wavenet(
     layers: Count | None = None,
     stacks: Count = 1,
     skip_channels: Count | None = None,
-    learning_rate: Rate = 3e-3,
+    learning_rate: PositiveFloat = 3e-3,
     weight_decay: NonNegative = 0.01,
     batch_size: Count | None = None,
     steps: Count = 2000,

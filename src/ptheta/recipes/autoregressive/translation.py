@@ -10,7 +10,7 @@ from ptheta.networks.encoders import RecurrentEncoder, TransformerEncoder
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood, is_long
 from ptheta.recipes.autoregressive.sequences import refuse_unordered
-from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
+from ptheta.recipes.settings import Count, Fraction, NonNegative, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space
 
 
@@ -22,7 +22,7 @@ def seq2seq_transformer(
     heads: Count = 4,
     layers: Count = 2,
     dropout: Fraction = 0.0,
-    learning_rate: Rate = 3e-3,
+    learning_rate: PositiveFloat = 3e-3,
     weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 4000,
@@ -71,7 +71,7 @@ def seq2seq_lstm(
     layers: Count = 1,
     embedding_features: Count = 64,
     dropout: Fraction = 0.0,
-    learning_rate: Rate = 4e-3,
+    learning_rate: PositiveFloat = 4e-3,
     weight_decay: NonNegative = 0.01,
     batch_size: Count = 32,
     steps: Count = 4000,

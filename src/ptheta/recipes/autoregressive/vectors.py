@@ -20,7 +20,7 @@ from ptheta.objectives.penalty import L1Penalised
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.autoregressive.ordered import by_likelihood, in_order
 from ptheta.recipes.gaps import refuse_gaps
-from ptheta.recipes.settings import Count, Fraction, NonNegative, Rate
+from ptheta.recipes.settings import Count, Fraction, NonNegative, PositiveFloat
 from ptheta.spaces import Categorical, Positive, Real, Space, groups
 from ptheta.training.gradient import GradientLearner
 
@@ -30,7 +30,7 @@ def fvsbn(
     context_space: Categorical | Real | None = None,
     *,
     components: Count = 3,
-    learning_rate: Rate = 1e-2,
+    learning_rate: PositiveFloat = 1e-2,
     l1: NonNegative = 1e-4,
     batch_size: Count = 128,
     steps: Count = 6000,
@@ -76,7 +76,7 @@ def made(
     components: Count | None = None,
     direct: bool | None = None,
     dropout: Fraction | None = None,
-    learning_rate: Rate = 2e-3,
+    learning_rate: PositiveFloat = 2e-3,
     weight_decay: NonNegative | None = None,
     batch_size: Count = 128,
     steps: Count = 6000,
@@ -133,7 +133,7 @@ def nade(
     hidden_features: Count = 500,
     components: Count = 5,
     positive: Literal["log-normal", "exponential"] = "log-normal",
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     weight_decay: NonNegative = 0.01,
     batch_size: Count = 100,
     steps: Count = 10_000,
@@ -186,7 +186,7 @@ def eonade(
     orders: Count = 4,
     components: Count | None = None,
     dropout: Fraction | None = None,
-    learning_rate: Rate = 2e-3,
+    learning_rate: PositiveFloat = 2e-3,
     weight_decay: NonNegative = 0.01,
     batch_size: Count = 128,
     steps: Count = 10_000,

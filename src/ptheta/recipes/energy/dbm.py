@@ -14,7 +14,7 @@ from ptheta.objectives.types import Batch
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.energy.machines import in_phases, persistent
 from ptheta.recipes.energy.visible import visible_units
-from ptheta.recipes.settings import WHEN_USED, Count, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, PositiveFloat
 from ptheta.spaces import Space
 from ptheta.training.gradient import GradientLearner
 from ptheta.training.phases import Phase
@@ -31,7 +31,7 @@ def dbm(
     chains: Count = 100,
     temperatures: Annotated[Count, WHEN_USED] = 1000,
     sample_steps: Annotated[Count, WHEN_USED] = 200,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     halving_steps: Count | None = None,
     batch_size: Count = 100,
 ) -> Algorithm:

@@ -25,7 +25,7 @@ from ptheta.objectives.contrastive import ContrastiveDivergence, PersistentContr
 from ptheta.objectives.neighbours import Pseudolikelihood, RatioMatching
 from ptheta.objectives.types import Objective
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.settings import WHEN_USED, Count, Fraction, OnlyWith, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, Fraction, OnlyWith, PositiveFloat
 from ptheta.spaces import Categorical, Discrete, Real, Space
 from ptheta.training.gradient import GradientLearner
 
@@ -54,7 +54,7 @@ def discrete_ebm(
     ] = None,
     temperatures: Annotated[Count, WHEN_USED] = 1000,
     sample_steps: Annotated[Count, WHEN_USED] = 500,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     batch_size: Count = 128,
 ) -> Algorithm:
     """Energy-based model of codes: a network's mass up to a constant, by any of four objectives.

@@ -33,8 +33,8 @@ from ptheta.objectives.smoothing import Smoothed
 from ptheta.objectives.types import Objective
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.flows.splines import spline_flow
-from ptheta.recipes.flows.vector import image_shape
-from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, OnlyWith, Rate
+from ptheta.recipes.images import image_shape
+from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, OnlyWith, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space
 from ptheta.training.gradient import GradientLearner
 
@@ -68,7 +68,7 @@ def ebm(
     kernel: Annotated[Literal["mala", "ula", "random-walk"], WHEN_USED] = "mala",
     noise: NonNegative | None = None,
     network: Literal["mlp", "cnn"] | None = None,
-    spectral_norm: Rate | None = None,
+    spectral_norm: PositiveFloat | None = None,
     hidden_features: Count | None = None,
     layers: Count | None = None,
     chains: Annotated[Count, _PERSISTENT] = 1024,
@@ -77,7 +77,7 @@ def ebm(
     penalty: Annotated[NonNegative, _PERSISTENT] = 1e-4,
     noise_ratio: Annotated[Count, OnlyWith("objective", ("nce",))] = 5,
     sample_steps: Annotated[Count, WHEN_USED] = 200,
-    learning_rate: Rate = 5e-4,
+    learning_rate: PositiveFloat = 5e-4,
     batch_size: Count = 128,
 ) -> Algorithm:
     """Energy-based model: a network's density up to a constant, by any of eight objectives.

@@ -11,7 +11,7 @@ from ptheta.inference.annealed_constant import AnnealedConstant, MachineWithGibb
 from ptheta.models.energy.pairwise import PairwiseField
 from ptheta.objectives.pseudolikelihood import ConditionalPseudolikelihood
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.settings import WHEN_USED, Count, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, PositiveFloat
 from ptheta.spaces import Discrete, Space
 from ptheta.training.gradient import GradientLearner
 
@@ -24,7 +24,7 @@ def potts(
     couplings: Literal["tables", "equal"] = "tables",
     temperatures: Annotated[Count, WHEN_USED] = 200,
     sample_steps: Annotated[Count, WHEN_USED] = 200,
-    learning_rate: Rate = 1e-2,
+    learning_rate: PositiveFloat = 1e-2,
     batch_size: Count = 100,
 ) -> Algorithm:
     """Potts' model of images of a few levels, Ising's of two: each pixel is tied to its neighbours.

@@ -19,7 +19,7 @@ from ptheta.objectives.neighbours import Pseudolikelihood, RatioMatching
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.energy.machines import persistent
 from ptheta.recipes.energy.visible import visible_units
-from ptheta.recipes.settings import WHEN_USED, Count, OnlyWith, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, OnlyWith, PositiveFloat
 from ptheta.spaces import Categorical, Discrete, Space
 from ptheta.training.gradient import GradientLearner
 
@@ -35,7 +35,7 @@ def rbm(
     values: Annotated[Count, OnlyWith("objective", ("pseudolikelihood", "ratio-matching"))] = 16,
     temperatures: Annotated[Count, WHEN_USED] = 1000,
     sample_steps: Annotated[Count, WHEN_USED] = 200,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     halving_steps: Count | None = None,
     batch_size: Count = 100,
 ) -> Algorithm:

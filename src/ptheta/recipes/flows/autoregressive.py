@@ -9,7 +9,7 @@ from ptheta.models.flows.univariate import Affine, Univariate
 from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.flows.vector import TEMPER, Bins, Margin, dropout_of, vector_flow
-from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.recipes.settings import Count, Fraction, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space
 
 
@@ -21,7 +21,7 @@ def maf(
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
     logit: Margin | None = None,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:
@@ -66,7 +66,7 @@ def iaf(
     layers: Count = 5,
     hidden_features: Count = 128,
     logit: Margin | None = None,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:
@@ -109,11 +109,11 @@ def nsf_autoregressive(
     *,
     layers: Count = 3,
     bins: Bins = 8,
-    bound: Rate = 5.0,
+    bound: PositiveFloat = 5.0,
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
     logit: Margin | None = None,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:

@@ -18,7 +18,7 @@ from ptheta.networks.activations import relu
 from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.flows.vector import TEMPER, Bins, Margin, Objective, dropout_of, vector_flow
-from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.recipes.settings import Count, Fraction, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space
 
 
@@ -29,7 +29,7 @@ def nice(
     layers: Count = 4,
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:
@@ -76,7 +76,7 @@ def realnvp(
     dropout: Fraction | None = None,
     logit: Margin | None = None,
     objective: Objective = "likelihood",
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:
@@ -133,11 +133,11 @@ def nsf_coupling(
     *,
     layers: Count = 6,
     bins: Bins = 8,
-    bound: Rate = 5.0,
+    bound: PositiveFloat = 5.0,
     hidden_features: Count = 128,
     dropout: Fraction | None = None,
     logit: Margin | None = None,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:

@@ -25,8 +25,9 @@ from ptheta.networks.context import ContextFeatures
 from ptheta.networks.convolutional import ContextConv2d, ResidualCNN
 from ptheta.networks.sizes import pixel_dropout
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import Margin, image_shape, trained_flow
-from ptheta.recipes.settings import Count, Fraction, Rate
+from ptheta.recipes.flows.vector import Margin, trained_flow
+from ptheta.recipes.images import image_shape
+from ptheta.recipes.settings import Count, Fraction, PositiveFloat
 from ptheta.spaces import Categorical, Discrete, Real, Space
 
 Shape = tuple[int, int, int]
@@ -42,7 +43,7 @@ def realnvp_multiscale(
     dropout: Fraction | None = None,
     logit: Margin | None = None,
     dequantisation: Literal["uniform", "variational"] = "uniform",
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     batch_size: Count = 64,
     steps: Count = 10_000,
 ) -> Algorithm:
@@ -117,7 +118,7 @@ def glow(
     dropout: Fraction | None = None,
     logit: Margin | None = None,
     dequantisation: Literal["uniform", "variational"] = "uniform",
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     batch_size: Count = 64,
     steps: Count = 10_000,
 ) -> Algorithm:

@@ -11,7 +11,7 @@ from ptheta.models.flows.radial import Radial
 from ptheta.networks.context import ContextFeatures
 from ptheta.recipes.algorithm import Algorithm
 from ptheta.recipes.flows.vector import vector_flow
-from ptheta.recipes.settings import Count, Rate
+from ptheta.recipes.settings import Count, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space
 
 
@@ -19,7 +19,7 @@ def affine(
     space: Space,
     context_space: Categorical | Real | None = None,
     *,
-    learning_rate: Rate = 0.01,
+    learning_rate: PositiveFloat = 0.01,
     batch_size: Count = 256,
     steps: Count = 2000,
 ) -> Algorithm:
@@ -55,7 +55,7 @@ def planar(
     context_space: Categorical | Real | None = None,
     *,
     layers: Count = 16,
-    learning_rate: Rate = 5e-3,
+    learning_rate: PositiveFloat = 5e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:
@@ -90,7 +90,7 @@ def radial(
     context_space: Categorical | Real | None = None,
     *,
     layers: Count = 16,
-    learning_rate: Rate = 5e-3,
+    learning_rate: PositiveFloat = 5e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:

@@ -21,8 +21,9 @@ from ptheta.networks.context import ContextFeatures
 from ptheta.networks.contraction import contraction_of_images, contraction_of_vectors
 from ptheta.networks.lipschitz import LipSwish
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import Margin, image_shape, trained_flow, vector_flow
-from ptheta.recipes.settings import Count, Rate
+from ptheta.recipes.flows.vector import Margin, trained_flow, vector_flow
+from ptheta.recipes.images import image_shape
+from ptheta.recipes.settings import Count, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space
 
 Slope = Annotated[float, Gt(0), Lt(1)]
@@ -40,7 +41,7 @@ def i_resnet(
     largest_features: Count = 256,
     convolutional: bool = False,
     logit: Margin | None = None,
-    learning_rate: Rate = 4e-3,
+    learning_rate: PositiveFloat = 4e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:
@@ -109,7 +110,7 @@ def residual_flow(
     largest_features: Count = 256,
     convolutional: bool = False,
     logit: Margin | None = None,
-    learning_rate: Rate = 4e-3,
+    learning_rate: PositiveFloat = 4e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:
@@ -170,7 +171,7 @@ def mintnet(
     layers: Count = 6,
     hidden_features: Count | None = None,
     logit: Margin | None = None,
-    learning_rate: Rate = 4e-3,
+    learning_rate: PositiveFloat = 4e-3,
     batch_size: Count = 256,
     steps: Count = 5000,
 ) -> Algorithm:

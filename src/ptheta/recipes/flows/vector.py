@@ -6,7 +6,6 @@ __all__ = [
     "Objective",
     "TEMPER",
     "dropout_of",
-    "image_shape",
     "trained_flow",
     "vector_flow",
 ]
@@ -129,18 +128,6 @@ def dropout_of(space: Space) -> float:
         space: What one example is; couplings learn many values by heart, and few not.
     """
     return 0.2 if space.features > 16 else 0.0
-
-
-def image_shape(space: Space) -> tuple[int, int, int] | None:
-    """The channels, height and width of images; None where examples are none.
-
-    Arguments:
-        space: What one example is.
-    """
-    if space.layout != "image" or len(space.shape) != 3:
-        return None
-    channels, height, width = space.shape
-    return channels, height, width
 
 
 def _learner(

@@ -25,7 +25,7 @@ from ptheta.recipes.score.denoising import (
     with_classifier,
 )
 from ptheta.recipes.score.samplers import SAMPLERS, AnySampler
-from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space
 
 
@@ -44,7 +44,7 @@ def ddpm(
     hidden_features: Count | None = None,
     blocks: Count | None = None,
     dropout: Fraction = 0.0,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     halving_steps: Count | None = None,
     batch_size: Count = 128,
 ) -> Algorithm:

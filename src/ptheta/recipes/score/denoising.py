@@ -35,7 +35,7 @@ from ptheta.noising import Path, SupportsPredict
 from ptheta.objectives.types import Objective
 from ptheta.protocols import SupportsSample
 from ptheta.recipes.algorithm import Algorithm
-from ptheta.recipes.flows.vector import image_shape
+from ptheta.recipes.images import image_shape
 from ptheta.spaces import Categorical, Discrete, Real, Space
 from ptheta.training.gradient import GradientLearner
 

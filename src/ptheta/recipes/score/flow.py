@@ -3,7 +3,7 @@
 __all__ = ["flow_matching", "score_sde"]
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from annotated_types import Ge, Le
 
@@ -32,8 +32,8 @@ from ptheta.recipes.score.denoising import (
     least_noise,
     trained_denoiser,
 )
-from ptheta.recipes.score.samplers import SAMPLERS, AnySampler
-from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, OnlyWith, Rate
+from ptheta.recipes.score.samplers import SAMPLERS, AnySampler, StepSampler
+from ptheta.recipes.settings import WHEN_USED, Count, Fraction, NonNegative, OnlyWith, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space
 
 # float32 has no digits for less, and more says nothing of a density
@@ -52,7 +52,7 @@ def score_sde(
     context_space: Categorical | Real | None = None,
     *,
     path: Literal["vp", "sub-vp", "ve"] = "vp",
-    sampler: Annotated[Literal["flow"] | AnySampler, WHEN_USED] = "flow",
+    sampler: Annotated[Literal["flow", AnySampler], WHEN_USED] = "flow",
     sample_steps: Annotated[Count, WHEN_USED, _IN_STEPS] = 500,
     divergence: Annotated[Literal["exact", "estimate"] | None, WHEN_USED] = None,
     tolerance: Annotated[_Tolerance, WHEN_USED] = 1e-6,
@@ -61,7 +61,7 @@ def score_sde(
     hidden_features: Count | None = None,
     blocks: Count | None = None,
     dropout: Fraction = 0.0,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     halving_steps: Count | None = None,
     batch_size: Count = 128,
 ) -> Algorithm:
@@ -138,12 +138,8 @@ def flow_matching(
     context_space: Categorical | Real | None = None,
     *,
     optimal_transport: bool = False,
-    sampler: Annotated[
-        Literal["flow", "ancestral", "ddim", "heun", "multistep"], WHEN_USED
-    ] = "flow",
-    sample_steps: Annotated[
-        Count, WHEN_USED, OnlyWith("sampler", ("ancestral", "ddim", "heun", "multistep"))
-    ] = 500,
+    sampler: Annotated[Literal["flow", StepSampler], WHEN_USED] = "flow",
+    sample_steps: Annotated[Count, WHEN_USED, OnlyWith("sampler", get_args(StepSampler))] = 500,
     divergence: Annotated[Literal["exact", "estimate"] | None, WHEN_USED] = None,
     tolerance: Annotated[_Tolerance, WHEN_USED] = 1e-6,
     guidance: Annotated[NonNegative | None, WHEN_USED] = None,
@@ -151,7 +147,7 @@ def flow_matching(
     hidden_features: Count | None = None,
     blocks: Count | None = None,
     dropout: Fraction = 0.0,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     halving_steps: Count | None = None,
     batch_size: Count = 128,
 ) -> Algorithm:

@@ -20,7 +20,7 @@ from ptheta.recipes.score.denoising import (
     trained_denoiser,
 )
 from ptheta.recipes.score.samplers import SAMPLERS, AnySampler
-from ptheta.recipes.settings import WHEN_USED, Count, Fraction, Rate
+from ptheta.recipes.settings import WHEN_USED, Count, Fraction, PositiveFloat
 from ptheta.spaces import Categorical, Real, Space
 
 # a draw takes about so many evaluations of the network, whatever the number of levels
@@ -36,7 +36,7 @@ def ncsn(
     context_space: Categorical | Real | None = None,
     *,
     schedule: Literal["improved", "original"] = "improved",
-    sampler: Annotated[Literal["annealed-langevin"] | AnySampler, WHEN_USED] = "annealed-langevin",
+    sampler: Annotated[Literal["annealed-langevin", AnySampler], WHEN_USED] = "annealed-langevin",
     sigma_min: Annotated[float, Ge(1e-4)] | None = None,
     sigma_max: Annotated[float, Gt(0), Le(1e6)] | None = None,
     levels: Annotated[int, Ge(2)] | None = None,
@@ -45,7 +45,7 @@ def ncsn(
     hidden_features: Count | None = None,
     blocks: Count | None = None,
     dropout: Fraction = 0.0,
-    learning_rate: Rate = 1e-3,
+    learning_rate: PositiveFloat = 1e-3,
     halving_steps: Count | None = None,
     batch_size: Count = 128,
 ) -> Algorithm:
