@@ -62,9 +62,8 @@ def discrete_ebm(
     A network tilts values that follow the data one by one. It is fitted to hold its own against
     chains that live on (pcd) or start at data (cd), or to tell each value from the others that it
     could be (pseudolikelihood, ratio-matching), which takes no chains. Nothing is made real: levels
-    and categories are one code or another, and draws change one of them at a time. The constant is
-    estimated by annealed importance sampling; given a context there is one for each, and the mass
-    stays unnormalised.
+    and categories are one code or another. The constant is estimated by annealed importance
+    sampling; given a context there is one for each, and the mass stays unnormalised.
 
     References:
         Oops I Took A Gradient: Scalable Sampling for Discrete Distributions (Grathwohl, Swersky,
@@ -120,20 +119,23 @@ def discrete_ebm(
     energy = DiscreteEnergy(units, network, context_space)
     moves = _KERNELS[kernel](codes)
     looked_at = min(values or max(1, 16 // (codes - 1)), space.features)
-    objectives: Mapping[str, Objective[Any]] = {
-        "pcd": PersistentContrastiveDivergence(
-            moves,
-            space.shape,
-            context_space,
-            chains=chains,
-            steps=chain_steps,
-            refresh=refresh,
-            start=lambda shape: energy.start(shape[0]),
-        ),
-        "cd": ContrastiveDivergence(moves, steps=chain_steps),
-        "pseudolikelihood": Pseudolikelihood(codes, values=looked_at),
-        "ratio-matching": RatioMatching(values=looked_at),
-    }
+    match objective:
+        case "pcd":
+            loss: Objective[Any] = PersistentContrastiveDivergence(
+                moves,
+                space.shape,
+                context_space,
+                chains=chains,
+                steps=chain_steps,
+                refresh=refresh,
+                start=lambda shape: energy.start(shape[0]),
+            )
+        case "cd":
+            loss = ContrastiveDivergence(moves, steps=chain_steps)
+        case "pseudolikelihood":
+            loss = Pseudolikelihood(codes, values=looked_at)
+        case "ratio-matching":
+            loss = RatioMatching(values=looked_at)
     if context_space is None:
         constant = AnnealedConstant(temperatures=temperatures, kernel=moves)
         drawn = MachineWithGibbs(energy, constant, steps=sample_steps)
@@ -142,9 +144,7 @@ def discrete_ebm(
     bridge = standardising(space)
     return Algorithm(
         model=bridged(drawn, bridge, space),
-        learner=GradientLearner(
-            energy, objectives[objective], learning_rate=learning_rate, clip=1.0, bridge=bridge
-        ),
+        learner=GradientLearner(energy, loss, learning_rate=learning_rate, clip=1.0, bridge=bridge),
         batch_size=batch_size,
         steps=4000,
         ema=0.998,
