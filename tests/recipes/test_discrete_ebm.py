@@ -11,14 +11,16 @@ from ptheta.inference.gibbs_with_gradients import GibbsWithGradients
 from ptheta.inference.value_gibbs import ValueGibbs
 from ptheta.models.energy.discrete import DiscreteEnergy
 from ptheta.protocols import capabilities
-from ptheta.recipes.registry import build
+from ptheta.recipes.registry import build, find
+from ptheta.recipes.settings import refuse_idle
 from ptheta.spaces import Binary, Categorical, Discrete, Real
 
 KERNELS = {"langevin": DiscreteLangevin, "gibbs-with-gradients": GibbsWithGradients,
            "gibbs": ValueGibbs}  # fmt: skip
 
 
-SMALL = {"hidden_features": 32, "temperatures": 100, "learning_rate": 3e-3}
+ANNEALED = {"constant": "annealed", "temperatures": 100}
+SMALL = {"hidden_features": 32, "learning_rate": 3e-3, **ANNEALED}
 
 
 @pytest.mark.parametrize(
@@ -60,27 +62,29 @@ def test_consistent_objectives_find_the_distribution(space, settings, steps):
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_its_kernel_is_one_setting(kernel):
-    algorithm = build("discrete-ebm", Binary((4,)), settings={"kernel": kernel})
+    algorithm = build("discrete-ebm", Binary((4,)), settings={"kernel": kernel, **ANNEALED})
     drawn = algorithm.model.model
     assert isinstance(algorithm.learner.objective.kernel, KERNELS[kernel])
     assert isinstance(drawn.kernel, KERNELS[kernel])
     assert isinstance(drawn.constant.kernel, KERNELS[kernel])
 
 
-def test_given_a_context_the_mass_has_no_constant():
+def test_its_mass_has_a_constant_where_one_is_asked_for():
     space, given = Binary((4,)), Categorical(categories=3)
-    assert capabilities(build("discrete-ebm", space).model) == (
-        "sample",
-        "log_prob_estimate",
-        "unnormalized_log_prob",
-    )
-    model = build("discrete-ebm", space, given).model
-    assert capabilities(model) == ("sample", "unnormalized_log_prob")
+    free = ("sample", "unnormalized_log_prob")
+    for context in (None, given):
+        assert capabilities(build("discrete-ebm", space, context).model) == free
+    model = build("discrete-ebm", space, None, ANNEALED).model
+    assert capabilities(model) == ("sample", "log_prob_estimate", "unnormalized_log_prob")
+    with pytest.raises(PthetaError, match="each context has a constant of its own"):
+        build("discrete-ebm", space, given, ANNEALED)
+    with pytest.raises(PthetaError, match="'temperatures' of discrete-ebm does nothing with const"):
+        refuse_idle("discrete-ebm", find("discrete-ebm"), {"temperatures": 10})
 
 
 @pytest.mark.parametrize("space", [Real((2,)), Discrete((2,), 65), Categorical((2,), 65)], ids=str)
 def test_what_is_no_code_is_refused(space):
-    with pytest.raises(PthetaError, match="of up to 64 levels or categories, and these are"):
+    with pytest.raises(PthetaError, match="the same number of levels or categories, up to 64, and"):
         build("discrete-ebm", space)
 
 

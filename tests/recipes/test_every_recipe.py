@@ -137,6 +137,7 @@ OTHERS = [
     ("realnvp", {"objective": "score-matching", "layers": 2}, "plane"),
     ("realnvp", {"objective": "adversarial", "layers": 2}, "plane"),
     ("realnvp-multiscale", {"dequantisation": "variational", "blocks": 1}, "image"),
+    *[("discrete-ebm", {"constant": "annealed"}, label) for label in ("binary", "categories")],
     *[
         pytest.param(name, {"convolutional": True, "exact_features": 1}, "image",
                      marks=pytest.mark.slow)

@@ -52,7 +52,8 @@ def discrete_ebm(
     values: Annotated[
         Count | None, OnlyWith("objective", ("pseudolikelihood", "ratio-matching"))
     ] = None,
-    temperatures: Annotated[Count, WHEN_USED] = 1000,
+    constant: Annotated[Literal["annealed"] | None, WHEN_USED] = None,
+    temperatures: Annotated[Count, WHEN_USED, OnlyWith("constant", ("annealed",))] = 1000,
     sample_steps: Annotated[Count, WHEN_USED] = 500,
     learning_rate: PositiveFloat = 1e-3,
     batch_size: Count = 128,
@@ -62,8 +63,9 @@ def discrete_ebm(
     A network tilts values that follow the data one by one. It is fitted to hold its own against
     chains that live on (pcd) or start at data (cd), or to tell each value from the others that it
     could be (pseudolikelihood, ratio-matching), which takes no chains. Nothing is made real: levels
-    and categories are one code or another. The constant is estimated by annealed importance
-    sampling; given a context there is one for each, and the mass stays unnormalised.
+    and categories are one code or another. The constant can be estimated by annealed importance
+    sampling, which is right where it comes out alike from both ends (`ptheta evaluate` shows both),
+    and flatters networks that were trained for long on many values, by tens of nats.
 
     References:
         Oops I Took A Gradient: Scalable Sampling for Discrete Distributions (Grathwohl, Swersky,
@@ -92,14 +94,17 @@ def discrete_ebm(
         refresh: The share of chains that start afresh at an update (pcd).
         values: The number of values of an example that an update looks at, chosen by chance
             (pseudolikelihood, ratio-matching); none means as many as have 16 other codes together.
-        temperatures: The number of steps by which the constant is estimated.
+        constant: Whether the constant is estimated (annealed), so that the mass is an estimate
+            in nats; none leaves it unnormalised, as it is given a context, each of which has a
+            constant of its own.
+        temperatures: The number of steps by which it is.
         sample_steps: The number of transitions for each draw.
         learning_rate: The step size of Adam.
         batch_size: The number of examples in a batch.
 
     Raises:
-        PthetaError: Examples are not of levels or categories alone, or have too many of them, or
-            ratio-matching is asked for of more than two.
+        PthetaError: Examples are not of levels or categories alone, or have too many of them,
+            ratio-matching is asked for of more than two, or a constant given a context.
     """
     units = _units(space)
     codes = 2 if isinstance(units, BinaryUnits) else units.categories
@@ -136,11 +141,15 @@ def discrete_ebm(
             loss = Pseudolikelihood(codes, values=looked_at)
         case "ratio-matching":
             loss = RatioMatching(values=looked_at)
-    if context_space is None:
-        constant = AnnealedConstant(temperatures=temperatures, kernel=moves)
-        drawn = MachineWithGibbs(energy, constant, steps=sample_steps)
-    else:
+    if constant is None:
         drawn = WithGibbs(energy, steps=sample_steps, kernel=moves)
+    elif context_space is None:
+        annealed = AnnealedConstant(temperatures=temperatures, kernel=moves)
+        drawn = MachineWithGibbs(energy, annealed, steps=sample_steps)
+    else:
+        raise PthetaError(
+            "each context has a constant of its own, and none is annealed; leave constant out."
+        )
     bridge = standardising(space)
     return Algorithm(
         model=bridged(drawn, bridge, space),
@@ -161,6 +170,6 @@ def _units(space: Space) -> BinaryUnits | CategoricalUnits:
             return CategoricalUnits(space.shape, space.categories)
         case _:
             raise PthetaError(
-                f"an energy of codes is for examples of up to {_MOST} levels or categories, and "
-                f"these are {space.describe()}."
+                "an energy of codes is for examples whose values all have the same number of "
+                f"levels or categories, up to {_MOST}, and these are {space.describe()}."
             )
